@@ -1,0 +1,250 @@
+"""The fast path between processes over Redis publish/subscribe.
+
+Redis may vanish at any time: an announcement that cannot be made is dropped, a listener connects again by itself, and
+whoever listens compares what it has with the stored events. Keys: ``{prefix}ch:{channel}`` for events,
+``{prefix}bell:{name}`` for bells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from edurise.ports import ChannelEvent
+
+log = logging.getLogger(__name__)
+
+CALL_S = 1.0
+"""How long one announcement may take."""
+AWAY_S = 0.5
+"""How long announcements are dropped unsent after one failed: a commit must not wait for a server that is away."""
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Pauses of a listener between attempts to connect; the last one repeats."""
+SILENCE_S = 5.0
+"""After this long without a message a listener asks for an answer, and after twice as long it connects anew."""
+BATCH = 500
+"""Keys in one SUBSCRIBE, and messages handled before the loop gets a turn."""
+
+_UNREACHABLE = (RedisError, OSError, TimeoutError)
+
+
+class RedisAnnouncer:
+    """Announces committed events and rings bells. Never raises for a server that is away."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._url = url
+        self._prefix = prefix
+        self._redis = _client(url)
+        self._away_until = 0.0
+        self.lost = 0
+        """How many announcements could not be made, since the start."""
+
+    async def announce(self, events: Sequence[ChannelEvent]) -> None:
+        """Publish the events in one round trip."""
+        await self._publish([(f"{self._prefix}ch:{event.channel}", _encode(event)) for event in events])
+
+    async def ring(self, bell: str) -> None:
+        """Wake whoever listens for the bell."""
+        await self._publish([(f"{self._prefix}bell:{bell}", b"")])
+
+    def listen(
+        self,
+        *,
+        event: Callable[[ChannelEvent], None] | None = None,
+        bell: Callable[[str], None] | None = None,
+        bells: Iterable[str] = (),
+        restored: Callable[[], None] | None = None,
+    ) -> RedisListener:
+        """A listener on the same server, not yet started. Its callbacks run on the loop and must not block.
+
+        ``restored`` is called after each connection: what was said in between is lost.
+        """
+        return RedisListener(self._url, self._prefix, event=event, bell=bell, bells=bells, restored=restored)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def _publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._away_until:
+            self.lost += len(messages)
+            return
+        try:
+            async with asyncio.timeout(CALL_S), self._redis.pipeline(transaction=False) as pipeline:
+                for key, body in messages:
+                    pipeline.publish(key, body)
+                await pipeline.execute()
+        except _UNREACHABLE as failed:
+            if self._away_until < now:
+                log.warning("announcements are dropped while Redis is away: %s", failed)
+            self._away_until = now + AWAY_S
+            self.lost += len(messages)
+
+
+class RedisListener:
+    """Follows channels and bells on one connection, which it makes anew for as long as it is not closed."""
+
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        *,
+        event: Callable[[ChannelEvent], None] | None,
+        bell: Callable[[str], None] | None,
+        bells: Iterable[str],
+        restored: Callable[[], None] | None,
+    ) -> None:
+        self._redis = _client(url)
+        self._event = event
+        self._bell = bell
+        self._restored = restored
+        self._event_key = f"{prefix}ch:"
+        self._bell_key = f"{prefix}bell:"
+        # Without any subscription there would be no connection to notice a restart by.
+        self._wanted: set[str] = {f"{self._bell_key}{name}" for name in (*bells, "listeners")}
+        self._changed: set[str] = set()
+        self._flushing: asyncio.Task[None] | None = None
+        self._pubsub: PubSub | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.connected = asyncio.Event()
+        """Set while the server has confirmed every subscription that was asked for before the connection."""
+
+    def start(self) -> None:
+        """Begin to listen; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="redis-listener")
+
+    def follow(self, channel: str) -> None:
+        """Subscribe to a channel, soon."""
+        self._change(self._event_key + channel, self._wanted.add)
+
+    def leave(self, channel: str) -> None:
+        """Unsubscribe from a channel, soon."""
+        self._change(self._event_key + channel, self._wanted.discard)
+
+    async def close(self) -> None:
+        """Stop listening and close the connection."""
+        tasks = [task for task in (self._task, self._flushing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._redis.aclose()
+
+    def _change(self, key: str, apply: Callable[[str], None]) -> None:
+        apply(key)
+        if self._pubsub is None:
+            return  # the connection that is being made subscribes to all that is wanted
+        self._changed.add(key)
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush(self._pubsub))
+
+    async def _flush(self, pubsub: PubSub) -> None:
+        """Bring the connection's subscriptions to what is wanted, many at a time; a failure is the reader's to find."""
+        with suppress(*_UNREACHABLE):
+            while self._changed and pubsub is self._pubsub:
+                batch = [self._changed.pop() for _ in range(min(BATCH, len(self._changed)))]
+                if joined := [key for key in batch if key in self._wanted]:
+                    await pubsub.subscribe(*joined)
+                if left := [key for key in batch if key not in self._wanted]:
+                    await pubsub.unsubscribe(*left)
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with self._redis.pubsub() as pubsub:
+                    await self._subscribe(pubsub)
+                    failures = 0
+                    await self._read(pubsub)
+            except _UNREACHABLE as failed:
+                if failures == 0:
+                    log.warning("the connection to Redis was lost: %s", failed)
+            finally:
+                self._pubsub = None
+                self.connected.clear()
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            failures += 1
+
+    async def _subscribe(self, pubsub: PubSub) -> None:
+        self._changed.clear()
+        keys = list(self._wanted)
+        async with asyncio.timeout(SILENCE_S):
+            for start in range(0, len(keys), BATCH):
+                await pubsub.subscribe(*keys[start : start + BATCH])
+        # What was asked for meanwhile goes the ordinary way.
+        self._pubsub = pubsub
+        for key in self._wanted.symmetric_difference(keys):
+            self._changed.add(key)
+        if self._changed:
+            self._flushing = asyncio.create_task(self._flush(pubsub))
+        awaited = len(keys)
+        async with asyncio.timeout(SILENCE_S):
+            while awaited:
+                message = await pubsub.get_message(timeout=SILENCE_S)
+                awaited -= message is not None and message["type"] == "subscribe"
+                self._deliver(message)
+        self.connected.set()
+        if self._restored is not None:
+            self._restored()
+
+    async def _read(self, pubsub: PubSub) -> None:
+        asked, handled = False, 0
+        while True:
+            message = await pubsub.get_message(timeout=SILENCE_S)
+            if message is None:
+                if asked:
+                    raise TimeoutError("no answer to a ping")
+                asked = True
+                await pubsub.ping()
+                continue
+            asked = False
+            self._deliver(message)
+            handled += 1
+            if handled % BATCH == 0:  # messages that are here already are read without a pause
+                await asyncio.sleep(0)
+
+    def _deliver(self, message: dict[str, Any] | None) -> None:
+        if message is None or message["type"] != "message":
+            return
+        key = message["channel"].decode()
+        try:
+            if key.startswith(self._event_key):
+                if self._event is not None:
+                    self._event(_decode(key.removeprefix(self._event_key), message["data"]))
+            elif self._bell is not None:
+                self._bell(key.removeprefix(self._bell_key))
+        except Exception:
+            log.exception("a message of Redis on %s was dropped", key)
+
+
+def _client(url: str) -> Redis:
+    """A client that tries once more, at once, where a connection went stale; longer pauses are its callers' affair."""
+    return Redis.from_url(
+        url,
+        socket_connect_timeout=CALL_S,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 1),
+        health_check_interval=0,
+    )
+
+
+def _encode(event: ChannelEvent) -> bytes:
+    content = [event.offset, event.epoch, event.type, event.data, event.at]
+    return orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
+
+
+def _decode(channel: str, body: bytes) -> ChannelEvent:
+    offset, epoch, kind, data, at = orjson.loads(body)
+    return ChannelEvent(channel, offset, UUID(epoch), kind, data, datetime.fromisoformat(at))

@@ -1,0 +1,164 @@
+"""What a process is built of. Only here do the adapters meet the ports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from edurise.adapters.argon2_hasher import Argon2Hasher
+from edurise.adapters.clock import SystemClock
+from edurise.adapters.folder_mailer import FolderMailer
+from edurise.adapters.limiters import RedisLimiter
+from edurise.adapters.readiness import Readiness
+from edurise.adapters.redis_announcer import RedisAnnouncer
+from edurise.adapters.sandbox_gateway import SandboxGateway
+from edurise.adapters.smtp_mailer import SmtpMailer, smtp_settings
+from edurise.adapters.stripe_gateway import StripeGateway
+from edurise.config import Settings, SettingsError
+from edurise.db import AfterCommit, Database, Urls
+from edurise.errors import NotFound
+from edurise.identity import keys, sessions
+from edurise.identity.ports import PasswordHasher
+from edurise.identity.tokens import Tokens
+from edurise.notifications.ports import Mailer
+from edurise.payments.ports import PaymentGateway
+from edurise.ports import Clock, Limiter
+from edurise.sealing import derive
+from edurise.tenants.directory import CachedDirectory, Directory
+
+LOG = structlog.get_logger("edurise")
+
+
+class Tasks:
+    """Work that outlives the request or socket that began it. Failures are logged; closing waits for what is under way."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is under way, then cancel what is left."""
+        if self._running:
+            _, left = await asyncio.wait(set(self._running), timeout=seconds)
+            for task in left:
+                task.cancel()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("background work failed", exc_info=task.exception())
+
+
+@dataclass(frozen=True)
+class Container:
+    """The built dependencies of one process, on one event loop."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    tokens: Tokens
+    lifetimes: sessions.Lifetimes
+    hasher: PasswordHasher
+    gateways: Mapping[str, PaymentGateway]
+    mailer: Mailer
+    announcer: RedisAnnouncer
+    limiter: Limiter
+    directory: Directory
+    readiness: Readiness
+    tasks: Tasks
+
+    def gateway(self, name: str) -> PaymentGateway:
+        """The gateway of a stored payment. Raises NotFound for one that this installation does not have."""
+        for found in self.gateways.values():
+            if found.name == name:
+                return found
+        raise NotFound("PAYMENT_GATEWAY_UNKNOWN", gateway=name)
+
+    async def close(self) -> None:
+        """Finish what is under way and close every connection."""
+        await self.tasks.drain(self.settings.drain_s)
+        for gateway in self.gateways.values():
+            await gateway.close()
+        await self.announcer.close()
+        await self.readiness.close()
+        self.db.close()
+        if isinstance(self.hasher, Argon2Hasher):
+            self.hasher.close()
+
+
+def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = None) -> Container:
+    """Build everything; call it on the loop that will use it. Reads (or makes) the signing keys, so the database must be migrated."""
+    clock = clock or SystemClock()
+    tasks = Tasks()
+    announcer = RedisAnnouncer(redis_url, settings.redis_prefix)
+    db = Database(
+        urls, clock,
+        pool_size=settings.pool_size, backlog=settings.pool_backlog, on_commit=_Telling(announcer, tasks),
+    )  # fmt: skip
+    ring = db.system_sync(keys.load, settings.secret_key)
+    return Container(
+        settings=settings,
+        clock=clock,
+        db=db,
+        tokens=Tokens(ring, clock, settings.access_token_s),
+        lifetimes=sessions.Lifetimes(settings.access_token_s, settings.refresh_token_s, settings.refresh_grace_s),
+        hasher=Argon2Hasher(
+            memory_kib=settings.argon2_memory_kib,
+            time_cost=settings.argon2_time_cost,
+            parallelism=settings.argon2_parallelism,
+            workers=settings.hash_workers,
+        ),
+        gateways=_gateways(settings),
+        mailer=_mailer(settings, clock),
+        announcer=announcer,
+        limiter=RedisLimiter(redis_url, settings.redis_prefix, settings.sensitive_calls_per_min, clock),
+        directory=CachedDirectory(db, urlsplit(settings.public_url).hostname or ""),
+        readiness=Readiness(db, redis_url),
+        tasks=tasks,
+    )
+
+
+class _Telling:
+    """Called in a hop's thread after its commit; tells the other processes from the loop, without making the hop wait."""
+
+    def __init__(self, announcer: RedisAnnouncer, tasks: Tasks) -> None:
+        self._announcer = announcer
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, after: AfterCommit) -> None:
+        self._loop.call_soon_threadsafe(self._tasks.spawn, self._tell(after))
+
+    async def _tell(self, after: AfterCommit) -> None:
+        if after.events:
+            await self._announcer.announce(after.events)
+        for bell in after.bells:
+            await self._announcer.ring(bell)
+
+
+def _gateways(settings: Settings) -> dict[str, PaymentGateway]:
+    """By the method that clients name. Without a Stripe key the sandbox stands in and says so; production refuses to start so."""
+    if settings.stripe_secret_key and settings.stripe_webhook_secret:
+        stripe = StripeGateway(
+            api_key=settings.stripe_secret_key, webhook_secret=settings.stripe_webhook_secret, api_url=settings.stripe_api_url
+        )
+        return {"stripe": stripe}
+    return {"stripe": SandboxGateway(derive(settings.secret_key, "sandbox-gateway"))}
+
+
+def _mailer(settings: Settings, clock: Clock) -> Mailer:
+    if settings.smtp_url:
+        try:
+            return SmtpMailer(smtp_settings(settings.smtp_url, sender=settings.mail_sender), clock)
+        except ValueError as wrong:
+            raise SettingsError({"EDU_SMTP_URL": [str(wrong)]}) from wrong
+    return FolderMailer(settings.data_dir / "mail", clock, sender=settings.mail_sender)

@@ -1,0 +1,338 @@
+"""The unit of work: one hop to a thread, one session, one transaction, one commit. Nothing else in the code base commits.
+
+A hop begins with the definer function ``enter()``, which finds the organization from the row at hand, sets ``app.tenant`` and ``app.user`` for
+row-level security, and returns how the caller stands there. The permission that the caller's verb declared is checked before the function runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from uuid import UUID
+
+from sqlalchemy import CursorResult, DateTime, Engine, MetaData, Text, Uuid, create_engine, event
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import QueuePool
+from uuid_utils.compat import uuid7
+
+from edurise.authz import MINE, About, Grade, Principal, Standing, admit
+from edurise.errors import Forbidden, NotFound, Overloaded, Retry
+from edurise.ports import ChannelEvent, Clock
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_SERIALIZATION_FAILURE = "40001"
+_DEADLOCK = "40P01"
+_ENTER = "select tenant, grades, member_role, known from enter(%s, %s, %s, %s, %s)"
+
+
+class Base(DeclarativeBase):
+    """Base of every model. Keys are UUIDv7, times are ``timestamptz``, text has no length in the database (the edge bounds it)."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {UUID: Uuid(), str: Text(), datetime: DateTime(timezone=True)}
+
+
+class Keyed:
+    """A UUIDv7 primary key, made here so that a row can be referred to before it is flushed."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+
+
+class TenantScoped(Keyed):
+    """A row of one organization. ``tenant_id`` is stamped from the hop's standing; a flush for another organization is refused."""
+
+    tenant_id: Mapped[UUID] = mapped_column()
+
+
+class PersonScoped(TenantScoped):
+    """A row of one person, made inside an organization and readable by that person in any."""
+
+    user_id: Mapped[UUID] = mapped_column()
+
+
+@dataclass
+class AfterCommit:
+    """What a hop leaves to be done once it is committed. Losing it costs latency, never a fact."""
+
+    events: list[ChannelEvent] = field(default_factory=list)
+    bells: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.bells)
+
+
+def after_commit(session: Session) -> AfterCommit:
+    """The hop's list of announcements; ``channels`` and ``outbox`` add to it."""
+    found: AfterCommit = session.info["after_commit"]
+    return found
+
+
+def moment(session: Session) -> datetime:
+    """The time of this hop, by the injected clock."""
+    found: datetime = session.info["now"]
+    return found
+
+
+class WrongTenant(RuntimeError):
+    """A programming error: a flush that would write a row of another organization than the one entered."""
+
+
+@event.listens_for(Session, "before_flush")
+def _stamp_tenant(session: Session, _context: object, _instances: object) -> None:
+    acting = session.info.get("tenant")
+    for row in (*session.new, *session.dirty):
+        if not isinstance(row, TenantScoped):
+            continue
+        if acting is not None and row.__dict__.get("tenant_id") is None:
+            row.tenant_id = acting
+        if acting is not None and row.tenant_id != acting:
+            raise WrongTenant(f"{type(row).__name__} of {row.tenant_id} while acting in {acting}")
+
+
+def flush_unique(session: Session, *, on: str | tuple[str, ...], raises: type[Exception] | Exception) -> None:
+    """Flush; turn a violation of (one of) the unique constraints ``on`` into ``raises`` (``Retry`` re-runs the hop once).
+
+    Any other integrity error passes through: it is ours.
+    """
+    try:
+        session.flush()
+    except IntegrityError as refused:
+        if constraint_of(refused) in ((on,) if isinstance(on, str) else on):
+            raise raises from refused
+        raise
+
+
+def insert_missing(session: Session, model: type[Base], **values: Any) -> bool:
+    """Insert a row unless a unique key says that it is there already; returns whether it was inserted. The only upsert helper."""
+    statement = insert(model).values(**values).on_conflict_do_nothing()
+    return bool(cast("CursorResult[Any]", session.execute(statement)).rowcount)
+
+
+def constraint_of(refused: DBAPIError) -> str | None:
+    """The name of the constraint that a statement violated."""
+    name: str | None = getattr(getattr(refused.orig, "diag", None), "constraint_name", None)
+    return name
+
+
+@dataclass(frozen=True)
+class Urls:
+    """One URL for each role. ``application`` cannot bypass row-level security and owns nothing."""
+
+    application: str
+    system: str
+
+
+def _engine(url: str, size: int, name: str) -> Engine:
+    """An engine with as many connections as threads; a thread never waits for a connection."""
+    return create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_use_lifo=True,
+        connect_args={"application_name": name, "connect_timeout": 5},
+    )
+
+
+class _Lane:
+    """An engine with a thread pool of the same size, and a bound on who may wait for it."""
+
+    def __init__(self, url: str, size: int, backlog: int, name: str) -> None:
+        self.engine = _engine(url, size, f"edurise-{name}")
+        self.threads = ThreadPoolExecutor(size, thread_name_prefix=f"hop-{name}")
+        self.limit = size + backlog
+        self.inside = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        if self.inside >= self.limit:
+            raise Overloaded(retry_after_s=1.0)
+        self.inside += 1
+        try:
+            carried = contextvars.copy_context()  # run_in_executor alone would lose the request id
+            return await asyncio.get_running_loop().run_in_executor(self.threads, carried.run, work)
+        finally:
+            self.inside -= 1
+
+    def close(self) -> None:
+        self.threads.shutdown(wait=True)
+        self.engine.dispose()
+
+
+class Database:
+    """Hops under the application role, and the few under the system role."""
+
+    def __init__(
+        self,
+        urls: Urls,
+        clock: Clock,
+        *,
+        pool_size: int = 8,
+        system_pool_size: int = 4,
+        backlog: int = 256,
+        on_commit: Callable[[AfterCommit], None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._on_commit = on_commit
+        self._app = _Lane(urls.application, pool_size, backlog, "app")
+        self._sys = _Lane(urls.system, system_pool_size, backlog, "system")
+
+    async def run(
+        self,
+        who: Principal,
+        fn: Callable[Concatenate[Session, Principal, P], T],
+        *args: Any,
+        about: About | None = None,
+        out: Callable[[T], Any] | None = None,
+    ) -> Any:
+        """Run ``fn(session, who, *args)`` in one transaction as the application role and return ``out`` of its result.
+
+        Raises NotFound, Forbidden or Unauthenticated by ``who.needs``; Overloaded when too many wait or the database is away.
+        """
+        return await self._app.run(lambda: self.run_sync(who, fn, *args, about=about, out=out))
+
+    def run_sync(
+        self,
+        who: Principal,
+        fn: Callable[..., T],
+        *args: Any,
+        about: About | None = None,
+        out: Callable[[T], Any] | None = None,
+    ) -> Any:
+        """The same, in the calling thread."""
+
+        def work(session: Session) -> Any:
+            entered = _enter(session, who, about)
+            result = fn(session, entered, *args)
+            return out(result) if out else result
+
+        return self._transact(self._app.engine, work)
+
+    async def system(self, fn: Callable[Concatenate[Session, P], T], *args: Any, out: Callable[[T], Any] | None = None) -> Any:
+        """Run ``fn(session, *args)`` as the system role: log-in, relay and platform work. Call sites are counted by a test."""
+        return await self._sys.run(lambda: self.system_sync(fn, *args, out=out))
+
+    def system_sync(self, fn: Callable[..., T], *args: Any, out: Callable[[T], Any] | None = None) -> Any:
+        """The same, in the calling thread."""
+
+        def work(session: Session) -> Any:
+            result = fn(session, *args)
+            return out(result) if out else result
+
+        return self._transact(self._sys.engine, work)
+
+    def close(self) -> None:
+        """Wait for the hops under way and close the connections."""
+        self._app.close()
+        self._sys.close()
+
+    def _transact(self, engine: Engine, work: Callable[[Session], T]) -> T:
+        """One transaction, re-run once for a lost race or for a connection that died before the commit."""
+        for last in (False, True):
+            attempt = _Attempt(engine, self._clock.now())
+            try:
+                return attempt.make(work, self._on_commit)
+            except Retry as lost:
+                if last:
+                    raise Overloaded(retry_after_s=1.0) from lost
+            except DBAPIError as failed:
+                if not last and attempt.may_repeat(failed):
+                    continue
+                if failed.connection_invalidated:
+                    raise Overloaded("DATABASE_UNAVAILABLE", retry_after_s=1.0) from failed
+                raise
+        raise AssertionError("unreachable")  # the second round returns or raises
+
+
+class _Attempt:
+    """One try of one transaction. It remembers whether the commit had begun, for then the outcome is unknown and nothing is repeated."""
+
+    def __init__(self, engine: Engine, now: datetime) -> None:
+        self._engine = engine
+        self._now = now
+        self._committing = False
+
+    def make(self, work: Callable[[Session], T], on_commit: Callable[[AfterCommit], None] | None) -> T:
+        after = AfterCommit()
+        with Session(self._engine, expire_on_commit=False, info={"now": self._now, "after_commit": after}) as session:
+            result = work(session)
+            session.flush()
+            self._committing = True
+            session.commit()
+        if after and on_commit:
+            on_commit(after)
+        return result
+
+    def may_repeat(self, failed: DBAPIError) -> bool:
+        if getattr(failed.orig, "pgcode", None) in {_SERIALIZATION_FAILURE, _DEADLOCK}:
+            return True
+        return failed.connection_invalidated and not self._committing
+
+
+def _enter(session: Session, who: Principal, about: About | None) -> Principal:
+    """Set the organization and the person of this transaction and check the declared permission."""
+    connection = session.connection()
+    kind, subject = (about.kind, about.id) if about else (None, None)
+    row = connection.exec_driver_sql(_ENTER, (_text(who.user_id), _text(who.wanted), kind, _text(subject), who.service)).one()
+    if not row.known:
+        raise NotFound
+    standing = Standing(_uuid(row.tenant), frozenset(Grade(name) for name in row.grades), row.member_role)
+    if who.strict and about is None and not standing.has(Grade.MEMBER, Grade.PLATFORM):
+        raise Forbidden("TENANT_ACCESS_ERROR")
+    entered = admit(who, standing, None if about is MINE else about)
+    session.info["tenant"] = standing.tenant_id
+    return entered
+
+
+def _text(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _uuid(value: object) -> UUID | None:
+    return value if isinstance(value, UUID) or value is None else UUID(str(value))
+
+
+def rows(result: Any) -> list[dict[str, Any]]:
+    """Rows of a select as plain dicts; keys are made plain once a statement, because orjson refuses SQLAlchemy's ``quoted_name``."""
+    keys: Sequence[str] = [str(key) for key in result.keys()]
+    return [dict(zip(keys, row, strict=True)) for row in result]
+
+
+def first(result: Any) -> dict[str, Any] | None:
+    """The first row as a plain dict, or None."""
+    found = rows(result)
+    return found[0] if found else None
+
+
+__all__ = [
+    "AfterCommit",
+    "Base",
+    "Database",
+    "Keyed",
+    "PersonScoped",
+    "TenantScoped",
+    "Urls",
+    "after_commit",
+    "constraint_of",
+    "first",
+    "flush_unique",
+    "insert_missing",
+    "moment",
+    "rows",
+]

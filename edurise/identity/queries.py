@@ -1,0 +1,100 @@
+"""Reads of people, as the contract shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from edurise.authz import Principal
+from edurise.db import first
+from edurise.errors import NotFound
+from edurise.identity.models import Person, TeacherApplication
+from edurise.tenants import queries as tenants
+
+_PERSON = (
+    Person.id,
+    Person.email,
+    Person.first_name,
+    Person.last_name,
+    Person.language,
+    Person.timezone,
+    Person.is_platform_admin,
+    Person.is_active,
+    Person.created_at,
+    Person.last_login_at,
+)
+
+
+def me(session: Session, who: Principal) -> dict[str, Any]:
+    """The caller as the contract's User, with the flags of the acting organization."""
+    return user_view(session, who.person, who.tenant)
+
+
+def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict[str, Any]:
+    """A person as the contract's User.
+
+    ``is_staff`` is the administrator role of the organization, ``is_approved_teacher`` its teacher role, ``is_teacher`` either that or a
+    teacher application in any state, ``is_superuser`` the platform flag. Raises NotFound.
+    """
+    person = first(session.execute(select(*_PERSON).where(Person.id == person_id)))
+    if person is None:
+        raise NotFound
+    member = tenants.membership(session, tenant_id, person_id)
+    application = session.scalar(
+        select(TeacherApplication.status).where(TeacherApplication.tenant_id == tenant_id, TeacherApplication.person_id == person_id)
+    )
+    return _user(person, member, application)
+
+
+def contact(session: Session, person_id: UUID) -> dict[str, Any]:
+    """``{id, email, first_name, last_name, language, timezone}`` of a person; raises NotFound."""
+    found = first(
+        session.execute(
+            select(Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone).where(
+                Person.id == person_id
+            )
+        )
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+def addressee(session: Session, _who: Principal, person_id: UUID) -> dict[str, Any]:
+    """As ``contact``, as a hop of its own."""
+    return contact(session, person_id)
+
+
+def _user(person: dict[str, Any], member: dict[str, Any] | None, application: str | None) -> dict[str, Any]:
+    role = member["role"] if member else "student"
+    teaches = role == "teacher"
+    organization = {"id": member["organization_id"], "name": member["organization_name"]} if member else None
+    return {
+        "id": person["id"],
+        "email": person["email"],
+        "first_name": person["first_name"],
+        "last_name": person["last_name"],
+        "full_name": f"{person['first_name']} {person['last_name']}".strip(),
+        "avatar": None,
+        "role": "superuser" if person["is_platform_admin"] else role,
+        "is_teacher": teaches or application is not None,
+        "is_approved_teacher": teaches,
+        "is_staff": role == "admin",
+        "is_superuser": person["is_platform_admin"],
+        "is_active": person["is_active"],
+        "date_joined": person["created_at"],
+        "last_login": person["last_login_at"],
+        "organization": organization,
+        "organization_name": organization["name"] if organization else "",
+        "current_profile": {
+            "id": member["id"] if member else person["id"],
+            "role": role,
+            "is_approved_teacher": teaches,
+            "teacher_approval_status": "approved" if teaches else application or "not_applied",
+            "timezone": person["timezone"],
+            "language": person["language"],
+        },
+    }

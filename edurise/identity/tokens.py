@@ -1,0 +1,119 @@
+"""Access tokens: EdDSA-signed JWTs (RFC 7519, RFC 8037) of five claims, and the cache that verifies each once.
+
+A token says who, in which session and in which organization; never which role (a role is what the database says at the time of the hop).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import jwt
+
+from edurise.errors import Unauthenticated
+from edurise.identity.keys import KeyRing
+from edurise.ports import Clock
+
+ISSUER = "edurise"
+_CACHED = 50_000
+_LONGEST = 2_048
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a verified access token says. ``pinned`` means that the session was switched to ``tenant_id`` and a header does not move it."""
+
+    user_id: UUID
+    session_id: UUID
+    tenant_id: UUID | None
+    pinned: bool
+    version: int
+    expires_at: datetime
+
+
+class Tokens:
+    """Issues and verifies access tokens for one process."""
+
+    def __init__(self, ring: KeyRing, clock: Clock, lifetime_s: int) -> None:
+        self._ring = ring
+        self._clock = clock
+        self._lifetime = timedelta(seconds=lifetime_s)
+        self._verified: OrderedDict[str, Claims] = OrderedDict()
+        self._revoked: dict[UUID, datetime] = {}
+        self.revoked_up_to = 0
+
+    def issue(self, *, user_id: UUID, session_id: UUID, tenant_id: UUID | None, pinned: bool, version: int) -> str:
+        """Sign a new access token."""
+        now = self._clock.now()
+        claims: dict[str, object] = {
+            "iss": ISSUER,
+            "iat": now,
+            "exp": now + self._lifetime,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "ver": version,
+            "pin": pinned,
+        }
+        if tenant_id is not None:
+            claims["tid"] = str(tenant_id)
+        return jwt.encode(claims, self._ring.private, algorithm="EdDSA", headers={"kid": self._ring.kid})
+
+    def verify(self, token: str, leeway_s: float = 0) -> Claims:
+        """Return the claims; ``leeway_s`` accepts a token that long past its expiry.
+
+        Raises Unauthenticated: TOKEN_INVALID for a forged, malformed or revoked token, TOKEN_EXPIRED for an old one.
+        """
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._decode(token)
+            self._verified[token] = claims
+            if len(self._verified) > _CACHED:
+                self._verified.popitem(last=False)
+        if self._clock.now() >= claims.expires_at + timedelta(seconds=leeway_s):
+            raise Unauthenticated("TOKEN_EXPIRED")
+        if claims.session_id in self._revoked:
+            raise Unauthenticated("TOKEN_INVALID")
+        return claims
+
+    def is_revoked(self, session_id: UUID) -> bool:
+        """Whether this process knows that the session was ended."""
+        return session_id in self._revoked
+
+    def revoke(self, rows: Iterable[tuple[int, UUID, datetime]]) -> list[UUID]:
+        """Take in new revocations (number, session, until) and return the sessions that were news; forgets those whose tokens all expired."""
+        now = self._clock.now()
+        news = []
+        for number, session_id, until in rows:
+            self.revoked_up_to = max(self.revoked_up_to, number)
+            if session_id not in self._revoked:
+                news.append(session_id)
+            self._revoked[session_id] = until
+        for session_id in [one for one, until in self._revoked.items() if until < now]:
+            del self._revoked[session_id]
+        return news
+
+    def _decode(self, token: str) -> Claims:
+        if len(token) > _LONGEST:
+            raise Unauthenticated("TOKEN_INVALID")
+        try:
+            key = self._ring.public[jwt.get_unverified_header(token)["kid"]]
+            found = jwt.decode(
+                token,
+                key,
+                algorithms=["EdDSA"],
+                issuer=ISSUER,
+                options={"require": ["exp", "iat", "sub", "sid"], "verify_exp": False, "verify_iat": False},
+            )
+            return Claims(
+                user_id=UUID(found["sub"]),
+                session_id=UUID(found["sid"]),
+                tenant_id=UUID(found["tid"]) if "tid" in found else None,
+                pinned=found["pin"] is True,
+                version=int(found["ver"]),
+                expires_at=datetime.fromtimestamp(found["exp"], self._clock.now().tzinfo),
+            )
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError) as refused:
+            raise Unauthenticated("TOKEN_INVALID") from refused

@@ -1,0 +1,74 @@
+"""Reads of one's own notifications."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from edurise.authz import Principal
+from edurise.db import first
+from edurise.errors import NotFound
+from edurise.notifications.models import Notification
+from edurise.paging import Found, Orderings, Window, page
+
+_COLUMNS = (
+    Notification.id,
+    Notification.type,
+    Notification.category,
+    Notification.priority,
+    Notification.title,
+    Notification.message,
+    Notification.data,
+    Notification.created_at,
+    Notification.read_at,
+    Notification.source_id,
+)
+ORDER = Orderings("-created_at", Notification.id, {"created_at": Notification.created_at})
+
+
+def listing(session: Session, who: Principal, kind: str | None, is_read: bool | None, window: Window) -> Found:
+    """The caller's notifications, newest first; two statements."""
+    query = select(*_COLUMNS).where(Notification.user_id == who.person)
+    if kind:
+        query = query.where(Notification.type == kind)
+    if is_read is not None:
+        query = query.where(Notification.read_at.is_not(None) if is_read else Notification.read_at.is_(None))
+    found = page(session, query, window, ORDER)
+    return Found(found.count, [notification_view(row) for row in found.rows])
+
+
+def notification(session: Session, who: Principal, notification_id: UUID) -> dict[str, Any]:
+    """One of the caller's notifications. Raises NotFound."""
+    found = first(
+        session.execute(select(*_COLUMNS).where(Notification.id == notification_id, Notification.user_id == who.person))
+    )
+    if found is None:
+        raise NotFound
+    return notification_view(found)
+
+
+def unread_count(session: Session, who: Principal) -> int:
+    """How many of the caller's notifications are unread."""
+    query = select(func.count()).where(Notification.user_id == who.person, Notification.read_at.is_(None))
+    return session.scalar(query) or 0
+
+
+def notification_view(row: dict[str, Any]) -> dict[str, Any]:
+    """The contract's Notification, with both spellings of its type."""
+    return {
+        "id": row["id"],
+        "type": row["type"],
+        "notification_type": row["type"],
+        "category": row["category"],
+        "priority": row["priority"],
+        "title": row["title"],
+        "message": row["message"],
+        "data": row["data"],
+        "is_read": row["read_at"] is not None,
+        "read_at": row["read_at"],
+        "created_at": row["created_at"],
+        "related_object_id": row["source_id"],
+    }

@@ -1,0 +1,103 @@
+"""Protocols that more than one capability needs. A port of a single capability lives in that capability."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+
+class Clock(Protocol):
+    """Wall-clock time, aware and in UTC. Durations come from the loop's monotonic clock, never from here."""
+
+    def now(self) -> datetime: ...
+
+
+@dataclass(frozen=True)
+class ChannelEvent:
+    """One stored event of a durable channel.
+
+    ``offset`` counts from 1 within ``channel`` and has no gaps for committed events; ``epoch`` changes when the numbering starts anew.
+    """
+
+    channel: str
+    offset: int
+    epoch: UUID
+    type: str
+    data: dict[str, object]
+    at: datetime
+
+
+class Announcer(Protocol):
+    """The fast path after a commit. It may fail or lose messages: readers reconcile with the stored events."""
+
+    async def announce(self, events: Sequence[ChannelEvent]) -> None:
+        """Tell every web process that these events were committed."""
+
+    async def ring(self, bell: str) -> None:
+        """Wake whoever waits for ``bell`` (for example the relay, for ``outbox``)."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Where a caller stands: calls allowed a minute, how many are left, seconds until the count starts anew."""
+
+    limit: int
+    remaining: int
+    reset_s: int
+
+
+class Limiter(Protocol):
+    """Counts sensitive calls over all processes."""
+
+    async def hit(self, name: str, key: str) -> Allowance:
+        """Count one call of ``key``. Raises Limited, which says when to come back."""
+
+
+class Bells(Protocol):
+    """The waiting side of ``Announcer.ring``. It may miss a ring: whoever waits polls anyway."""
+
+    async def wait(self, bell: str, timeout_s: float) -> bool:
+        """Return True as soon as ``bell`` rings, at once if it rang since the last call, False after ``timeout_s``. Never raises for a lost server."""
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """An event on its way to one actor.
+
+    ``payload`` is None where it is too large to travel: the actor's side reads it from the outbox. ``attempts`` counts the failures so far;
+    ``again`` says that an earlier copy may have been handled already.
+    """
+
+    event_id: UUID
+    actor: str
+    topic: str
+    tenant_id: UUID | None
+    at: datetime
+    payload: dict[str, Any] | None
+    attempts: int
+    again: bool
+
+
+class Transport(Protocol):
+    """Carries dispatches from the relay to the actors, at least once, in no promised order. The ``deliveries`` table is the truth."""
+
+    durable: bool
+    """Whether what was published outlives this process."""
+
+    async def publish(self, dispatches: Sequence[Dispatch]) -> Sequence[Dispatch]:
+        """Send, and return those that the broker confirmed. Never raises for a broker that is away."""
+
+    async def consume(
+        self, actors: Sequence[str], handle: Callable[[Dispatch], Awaitable[None]], lost: Callable[[Dispatch], Awaitable[None]]
+    ) -> None:
+        """Hand what arrives for these actors to ``handle``, until cancelled; then let the running ones finish.
+
+        A dispatch counts as delivered once ``handle`` returns; if it raises or its process dies, it comes again. One that came too often
+        without that goes to ``lost``.
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""

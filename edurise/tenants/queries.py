@@ -1,0 +1,109 @@
+"""Reads of organizations and memberships."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from edurise.authz import Principal
+from edurise.db import first, rows
+from edurise.errors import NotFound
+from edurise.tenants.models import Membership, Organization
+
+MAIN = UUID("00000000-0000-7000-8000-000000000001")
+
+_ORGANIZATION = (
+    Organization.id,
+    Organization.name,
+    Organization.subdomain,
+    Organization.description,
+    Organization.primary_color,
+    Organization.secondary_color,
+    Organization.plan,
+    Organization.currency,
+    Organization.timezone,
+    Organization.language,
+    Organization.course_review,
+    Organization.is_active,
+    Organization.created_at,
+    Organization.updated_at,
+)
+
+
+def id_of(named: UUID | str) -> UUID:
+    """The id that a request means; ``main`` stands for that of the platform's own organization."""
+    return named if isinstance(named, UUID) else MAIN
+
+
+def organization(session: Session, tenant_id: UUID) -> dict[str, Any] | None:
+    """An active organization's columns, or None."""
+    return first(session.execute(select(*_ORGANIZATION).where(Organization.id == tenant_id, Organization.is_active)))
+
+
+def name_of(session: Session, who: Principal) -> str:
+    """The name of the acting organization. Raises NotFound."""
+    found = organization(session, who.tenant)
+    if found is None:
+        raise NotFound("ORGANIZATION_NOT_FOUND")
+    return str(found["name"])
+
+
+def by_subdomain(session: Session, subdomain: str) -> UUID | None:
+    """The id of the active organization of a subdomain."""
+    return session.scalar(select(Organization.id).where(Organization.subdomain == subdomain, Organization.is_active))
+
+
+def membership(session: Session, tenant_id: UUID | None, person_id: UUID) -> dict[str, Any] | None:
+    """``{id, role, organization_id, organization_name}`` of an active membership, or None."""
+    found = session.execute(
+        select(Membership.id, Membership.role, Organization.id.label("organization_id"), Organization.name.label("organization_name"))
+        .join(Organization, Organization.id == Membership.tenant_id)
+        .where(
+            Membership.tenant_id == tenant_id, Membership.person_id == person_id, Membership.is_active, Organization.is_active
+        )
+    )
+    return first(found)
+
+
+def mine(session: Session, who: Principal) -> list[dict[str, Any]]:
+    """The organizations that the caller belongs to, the acting one first, then by age of membership. Asks for the self scope."""
+    found = session.execute(
+        select(*_ORGANIZATION, Membership.role)
+        .join(Membership, Membership.tenant_id == Organization.id)
+        .where(Membership.person_id == who.person, Membership.is_active, Organization.is_active)
+        .order_by((Organization.id != who.wanted), Membership.created_at, Membership.id)
+    )
+    return [organization_view(row) for row in rows(found)]
+
+
+def first_of(session: Session, person_id: UUID) -> UUID | None:
+    """The organization of a person's oldest active membership."""
+    return session.scalar(
+        select(Membership.tenant_id)
+        .join(Organization, Organization.id == Membership.tenant_id)
+        .where(Membership.person_id == person_id, Membership.is_active, Organization.is_active)
+        .order_by(Membership.created_at, Membership.id)
+        .limit(1)
+    )
+
+
+def organization_view(row: dict[str, Any]) -> dict[str, Any]:
+    """The contract's Organization. The plan is sent under all three spellings that clients read."""
+    plan = row["plan"]
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "subdomain": row["subdomain"],
+        "description": row["description"],
+        "logo": None,
+        "primary_color": row["primary_color"],
+        "secondary_color": row["secondary_color"],
+        "is_active": row["is_active"],
+        "subscription_plan": plan,
+        "subscription": {"plan_name": plan, "plan": {"name": plan}},
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
+    }

@@ -1,0 +1,41 @@
+"""Commands on memberships and standings. A higher capability calls them inside its own transaction."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from edurise.db import insert_missing, moment
+from edurise.tenants.models import CourseStanding, Membership, Organization
+
+
+def join(session: Session, tenant_id: UUID, person_id: UUID, role: str = "student") -> bool:
+    """Make the person a member unless they are one already, in whatever role; returns whether the membership is new."""
+    return insert_missing(
+        session, Membership, id=uuid7(), tenant_id=tenant_id, person_id=person_id, role=role, is_active=True, created_at=moment(session)
+    )
+
+
+def give_role(session: Session, tenant_id: UUID, person_id: UUID, role: str) -> None:
+    """Set a member's role, making the membership if there is none."""
+    if join(session, tenant_id, person_id, role):
+        return
+    session.execute(update(Membership).where(Membership.tenant_id == tenant_id, Membership.person_id == person_id).values(role=role))
+
+
+def stand(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID, kind: str) -> None:
+    """Let a person stand in a course as ``staff`` or ``learner``; safe to repeat."""
+    insert_missing(session, CourseStanding, tenant_id=tenant_id, course_id=course_id, person_id=person_id, kind=kind)
+
+
+def found(session: Session, *, name: str, subdomain: str, language: str = "en", currency: str = "USD") -> UUID:
+    """Found an organization (system role); returns its id. Safe to repeat for one subdomain."""
+    now = moment(session)
+    insert_missing(
+        session, Organization,
+        id=uuid7(), name=name, subdomain=subdomain, language=language, currency=currency, created_at=now, updated_at=now,
+    )  # fmt: skip
+    return session.query(Organization.id).filter(Organization.subdomain == subdomain).scalar()  # type: ignore[no-any-return]

@@ -1,0 +1,74 @@
+"""The web application: every route, looked up once per request, and the HTTP server around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.web import Application
+
+from edurise.adapters.limiters import ProcessLimiter
+from edurise.container import Container
+from handlers import courses, docs, enrollments, health, identity, notifications, payments, tenants
+from handlers.caching import PublicCache
+from handlers.edge import Edge
+from handlers.guards import check_all
+from handlers.observing import Observer
+from handlers.refusals import RefusingHandler
+from handlers.routing import Aliases, Routes
+from handlers.ws import notifications as notifications_door
+from handlers.ws import session as session_socket
+from handlers.ws.hub import Hub
+
+VERSION = "0.1.0"
+_REST = (health, docs, identity, tenants, courses, enrollments, payments, notifications)
+_SOCKETS = (notifications_door, session_socket)
+ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]
+ALIASES: Aliases = [alias for module in _REST for alias in module.aliases]
+_HEADER_BYTES = 32 * 1024
+
+
+class UnknownPathHandler(RefusingHandler):
+    """What no route matches."""
+
+    def prepare(self) -> None:
+        self.send_error(404)
+
+
+class WebApplication(Application):
+    """Tornado's application with the route table in the place of its list of rules."""
+
+    def __init__(self, c: Container, observer: Observer, hub: Hub) -> None:
+        self.table = check_all(ROUTES, ALIASES)
+        self.edge = Edge(
+            cache=PublicCache(c.settings.cache_s),
+            public_limit=ProcessLimiter(c.settings.public_reads_per_min, c.clock),
+            observer=observer,
+            docs=docs.prepare(ROUTES, ALIASES, VERSION),
+        )
+        super().__init__(
+            container=c, edge=self.edge, hub=hub, log_function=observer, websocket_max_message_size=c.settings.frame_limit_bytes
+        )
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        found = self.table.find_for(request)
+        if found is None:
+            return self.get_handler_delegate(request, UnknownPathHandler)
+        route, values = found
+        return self.get_handler_delegate(request, route.handler, {"route": route}, path_kwargs={name: value.encode() for name, value in values.items()})
+
+
+def serve(application: WebApplication, body_limit_bytes: int) -> HTTPServer:
+    """The HTTP server, not yet listening. Bodies are bounded by handlers; this bound only stops what never ends."""
+    return HTTPServer(
+        application,
+        max_body_size=16 * body_limit_bytes,
+        max_header_size=_HEADER_BYTES,
+        idle_connection_timeout=75,
+        body_timeout=30,
+        no_keep_alive=False,
+        decompress_request=False,
+    )
+
+

@@ -1,0 +1,62 @@
+"""Which kind each code of an error belongs to: what lets OpenAPI say under which status a declared code arrives.
+
+The domain raises a code together with its kind; a test reads the code base and demands that this table agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edurise.errors import Kind
+
+_CODES: Mapping[Kind, tuple[str, ...]] = {
+    Kind.INVALID: (
+        "BAD_REQUEST",
+        "CARD_DATA_REFUSED",
+        "FRAME_INVALID",
+        "INVALID_CREDENTIALS",
+        "MAIL_REFUSED",
+        "PAYMENT_DECLINED",
+        "PAYMENT_REFUSED",
+        "VALIDATION_ERROR",
+        "WEBHOOK_BODY",
+        "WEBHOOK_NOT_SUPPORTED",
+        "WEBHOOK_SIGNATURE",
+    ),
+    Kind.UNAUTHENTICATED: ("TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_REUSED", "UNAUTHORIZED"),
+    Kind.FORBIDDEN: ("COURSE_ACCESS_ERROR", "COURSE_SUSPENDED", "PERMISSION_DENIED", "TENANT_ACCESS_ERROR"),
+    Kind.NOT_FOUND: (
+        "CHANNEL_NOT_FOUND",
+        "NOT_FOUND",
+        "ORGANIZATION_NOT_FOUND",
+        "PAYMENT_GATEWAY_UNKNOWN",
+        "SUBSCRIPTION_NOT_FOUND",
+    ),
+    Kind.CONFLICT: (
+        "ALREADY_ENROLLED",
+        "APPLICATION_DECIDED",
+        "CONFLICT",
+        "COURSE_FULL",
+        "COURSE_IS_FREE",
+        "COURSE_NOT_ON_SALE",
+        "EMAIL_TAKEN",
+        "ENROLLMENT_ERROR",
+        "IDEMPOTENCY_KEY_REUSED",
+        "PAYMENT_DIALOG_UNSUPPORTED",
+        "PAYMENT_ERROR",
+        "PAYMENT_NOT_STARTED",
+        "PAYMENT_INTENT_MISMATCH",
+        "PAYMENT_METHOD_UNAVAILABLE",
+        "PAYMENT_MISMATCH",
+        "PAYMENT_REQUIRED",
+        "REVIEW_REQUIRED",
+    ),
+    Kind.PRECONDITION: ("PRECONDITION_FAILED",),
+    Kind.OVERSIZE: ("PAYLOAD_TOO_LARGE",),
+    Kind.MEDIA_TYPE: ("UNSUPPORTED_MEDIA_TYPE",),
+    Kind.LIMITED: ("RATE_LIMIT_EXCEEDED", "TOO_MANY_FRAMES", "TOO_MANY_SUBSCRIPTIONS"),
+    Kind.OVERLOADED: ("DATABASE_UNAVAILABLE", "NOT_READY", "OVERLOADED"),
+    Kind.UPSTREAM: ("MAIL_UNAVAILABLE", "PAYMENT_GATEWAY_UNAVAILABLE", "UPSTREAM_UNAVAILABLE"),
+}
+
+KIND_OF_CODE: Mapping[str, Kind] = {code: kind for kind, codes in _CODES.items() for code in codes}

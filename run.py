@@ -1,0 +1,329 @@
+"""EduRise's command line and only composition root: it alone imports every package and joins adapters to what uses them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import orjson
+import structlog
+import typer
+import uvloop
+from argon2 import PasswordHasher
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from tornado.netutil import bind_sockets
+
+from actors import deadletters as dead
+from actors.registry import load_actors
+from actors.relay import Relay
+from actors.runtime import Runtime
+from actors.schedule import Schedule, load_jobs
+from edurise.adapters.bells import RedisBells
+from edurise.adapters.checks import faults_of
+from edurise.adapters.embedded.postgres import start_postgres
+from edurise.adapters.embedded.process import EmbeddedError
+from edurise.adapters.embedded.valkey import start_redis
+from edurise.adapters.local_transport import LocalTransport
+from edurise.adapters.migrations import migrate as upgrade
+from edurise.adapters.provision import ProvisionError, RolePasswords, provision, provision_sql
+from edurise.adapters.rabbit import RabbitTransport
+from edurise.config import Settings, SettingsError, read_settings
+from edurise.container import Container, build
+from edurise.db import Urls
+from edurise.identity.watch import BELL as REVOCATIONS
+from edurise.identity.watch import read_revocations, watch_revocations
+from edurise.outbox import BELL as OUTBOX
+from edurise.platform.school import DEMO_PEOPLE, seed_demo
+from edurise.ports import Transport
+from handlers.app import ALIASES, ROUTES, VERSION, WebApplication, serve
+from handlers.observing import Observer
+from handlers.openapi import document
+from handlers.ws.hub import Hub
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+LOG = structlog.get_logger("edurise")
+ALL = ("web", "worker", "relay", "scheduler")
+
+
+class Refused(Exception):
+    """The process cannot start; the text is one sentence for whoever started it."""
+
+
+@dataclass
+class Resources:
+    """Where the data is, and the servers that this process itself started."""
+
+    urls: Urls
+    owner_url: str
+    redis_url: str
+    started: list[Any] = field(default_factory=list)
+
+    def stop(self) -> None:
+        for server in reversed(self.started):
+            server.stop()
+
+
+def resources(settings: Settings) -> Resources:
+    """The configured servers, or the embedded ones for what is not configured (never in production)."""
+    started: list[Any] = []
+    redis_url, urls, owner = settings.redis_url, None, settings.database_owner_url
+    if settings.database_url and settings.database_system_url:
+        urls = Urls(settings.database_url, settings.database_system_url)
+    if urls is None:
+        postgres = start_postgres(settings.data_dir / "postgres")
+        started.append(postgres)
+        made = provision(postgres.admin_url, "edurise", RolePasswords.kept_in(postgres.directory))
+        urls, owner = Urls(made.application, made.system), made.owner
+    if redis_url is None:
+        redis = start_redis(settings.data_dir / "redis")
+        started.append(redis)
+        redis_url = redis.url
+    return Resources(urls, owner or "", redis_url, started)
+
+
+async def run(settings: Settings, found: Resources, parts: tuple[str, ...], announce: Callable[[], None]) -> None:
+    """Run the named parts of EduRise on this loop until SIGINT or SIGTERM, then drain."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    c = build(settings, found.urls, found.redis_url)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(c.close)
+        bells = RedisBells(c.announcer, [OUTBOX, REVOCATIONS])
+        bells.start()
+        stack.push_async_callback(bells.close)
+        background: list[asyncio.Task[None]] = []
+        if {"worker", "relay"} & set(parts):
+            transport = _transport(settings, parts)
+            stack.push_async_callback(transport.close)
+            registry = load_actors()
+            if "worker" in parts:
+                background.append(asyncio.create_task(Runtime(c, registry).run(transport), name="worker"))
+            if "relay" in parts:
+                background.append(asyncio.create_task(Relay(c, transport, bells, registry.wanted()).run(), name="relay"))
+        if "scheduler" in parts:
+            background.append(asyncio.create_task(Schedule(c, load_jobs()).run(), name="scheduler"))
+        if "web" in parts:
+            await stack.enter_async_context(_web(c, bells))
+        announce()
+        watch = asyncio.create_task(stopping.wait())
+        done, _ = await asyncio.wait([watch, *background], return_when=asyncio.FIRST_COMPLETED)
+        watch.cancel()
+        LOG.info("draining", parts=parts)
+        for task in background:
+            task.cancel()
+        ended = await asyncio.gather(*background, return_exceptions=True)
+        for task, outcome in zip(background, ended, strict=True):
+            if task in done and isinstance(outcome, Exception):
+                raise outcome
+
+
+@contextlib.asynccontextmanager
+async def _web(c: Container, bells: RedisBells) -> AsyncIterator[None]:
+    """Listen; on leaving stop accepting, send the sockets away and let the requests under way finish."""
+    try:
+        listening = bind_sockets(c.settings.port, c.settings.host, reuse_port=False)
+    except OSError as taken:
+        raise Refused(f"Port {c.settings.port} on {c.settings.host} cannot be used ({taken.strerror}); set PORT to a free one.") from None
+    await read_revocations(c)
+    watch = asyncio.create_task(watch_revocations(c, bells), name="revocations")
+    observer = Observer(c.clock)
+    hub = Hub(c)
+    application = WebApplication(c, observer, hub)
+    server = serve(application, c.settings.body_limit_bytes)
+    await hub.start()
+    server.add_sockets(listening)
+    try:
+        yield
+    finally:
+        server.stop()
+        await hub.drain(c.settings.drain_s)
+        await application.edge.finish_requests(c.settings.drain_s)
+        await hub.close()
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await server.close_all_connections()
+        observer.flush()
+
+
+def _transport(settings: Settings, parts: tuple[str, ...]) -> Transport:
+    if settings.amqp_url:
+        return RabbitTransport(settings.amqp_url, settings.amqp_prefix, prefetch=settings.worker_prefetch)
+    if {"worker", "relay"} <= set(parts):
+        return LocalTransport(concurrency=settings.worker_prefetch, drain_s=settings.drain_s)
+    raise Refused("A worker and a relay in separate processes need RabbitMQ: set AMQP_URL, or run `python run.py all`.")
+
+
+def start(settings: Settings, parts: tuple[str, ...], announce: Callable[[], None], *, prepare: bool = False) -> None:
+    """The whole life of a serving process. ``prepare`` migrates and loads the demo school first."""
+    found = resources(settings)
+    try:
+        if prepare:
+            upgrade(found.owner_url)
+            seed_demo(found.owner_url, _hasher(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings, found, parts, announce))
+    finally:
+        found.stop()
+
+
+def _hasher(settings: Settings) -> Callable[[str], str]:
+    return PasswordHasher(settings.argon2_time_cost, settings.argon2_memory_kib, settings.argon2_parallelism).hash
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """What keeps a process from starting becomes one sentence and exit code 2, without a traceback."""
+    try:
+        yield
+    except SettingsError as wrong:
+        for name, sentences in sorted(wrong.faults.items()):
+            typer.echo(f"{name}: {' '.join(sentences)}", err=True)
+        raise typer.Exit(2) from None
+    except (Refused, EmbeddedError, ProvisionError) as refused:
+        typer.echo(str(refused), err=True)
+        raise typer.Exit(2) from None
+    except OperationalError as refused:
+        reason = str(refused.orig).strip().splitlines()[0]
+        typer.echo(f"The database does not let this process in ({reason}); run `python run.py check`.", err=True)
+        raise typer.Exit(2) from None
+    except ProgrammingError as refused:
+        reason = str(refused.orig).strip().splitlines()[0]
+        typer.echo(f"The database is not as this version needs it ({reason}); run `python run.py migrate`.", err=True)
+        raise typer.Exit(2) from None
+
+
+def _settings() -> Settings:
+    settings = read_settings()
+    logging.basicConfig(level=settings.log_level, format="%(message)s", stream=sys.stderr)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", key="at"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=lambda line, **_: orjson.dumps(line, default=str).decode()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    return settings
+
+
+def _serving(part: str) -> None:
+    with refusals():
+        settings = _settings()
+        start(settings, (part,), lambda: typer.echo(f"EduRise {part} {VERSION} is up", err=True))
+
+
+@cli.command("all")
+def everything() -> None:
+    """Everything in one process, on embedded servers where none are configured: the development mode."""
+    with refusals():
+        settings = _settings()
+        if settings.production:
+            raise Refused("`all` is for development; in production run web, worker, relay and scheduler as separate processes.")
+        start(settings, ALL, lambda: _welcome(settings), prepare=True)
+
+
+def _welcome(settings: Settings) -> None:
+    base = f"http://{settings.host}:{settings.port}"
+    lines = [f"EduRise is at {base}", f"API documentation at {base}/docs", "", "Demo log-ins:"]
+    lines += [f"  {one.role:<28} {one.email:<32} {one.password}" for one in DEMO_PEOPLE]
+    if not settings.stripe_secret_key:
+        lines += ["", "Payments go to the sandbox gateway: no money moves."]
+    if not settings.smtp_url:
+        lines += [f"E-mail is written to {settings.data_dir / 'mail'}."]
+    typer.echo("\n".join([*lines, "", "Ctrl-C stops it."]))
+
+
+@cli.command()
+def web() -> None:
+    """Serve HTTP and WebSocket."""
+    _serving("web")
+
+
+@cli.command()
+def worker() -> None:
+    """Run the actors."""
+    _serving("worker")
+
+
+@cli.command()
+def relay() -> None:
+    """Carry events from the outbox to the actors."""
+    _serving("relay")
+
+
+@cli.command()
+def scheduler() -> None:
+    """Run the periodic jobs; of several schedulers one leads."""
+    _serving("scheduler")
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the schema to the newest revision, as the owner role."""
+    with refusals():
+        found = resources(_settings())
+        try:
+            upgrade(found.owner_url)
+        finally:
+            found.stop()
+
+
+@cli.command()
+def demo() -> None:
+    """Load the demo school; does nothing where it is loaded already. Refused in production."""
+    with refusals():
+        settings = _settings()
+        if settings.production:
+            raise Refused("The demo school has known passwords and is not loaded in production.")
+        found = resources(settings)
+        try:
+            typer.echo("loaded" if seed_demo(found.owner_url, _hasher(settings)) else "was loaded already")
+        finally:
+            found.stop()
+
+
+@cli.command()
+def check() -> None:
+    """Name each fault of settings, roles and connections; exit code 1 if there is one."""
+    with refusals():
+        faults = faults_of(_settings())
+        for fault in faults:
+            typer.echo(fault, err=True)
+        if faults:
+            raise typer.Exit(1)
+        typer.echo("no fault found")
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document; needs no database."""
+    sys.stdout.buffer.write(orjson.dumps(document(ROUTES, ALIASES, VERSION), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+@cli.command("provision")
+def provision_roles(
+    admin_url: Annotated[str, typer.Option(help="postgresql+psycopg2:// URL of a role that may create roles and databases.")] = "",
+    database: Annotated[str, typer.Option(help="Name of the database.")] = "edurise",
+    show: Annotated[bool, typer.Option("--print", help="Print the statements and run nothing.")] = False,
+) -> None:
+    """Create the roles and the database; passwords are the operator's to set unless --admin-url points to a trusted server."""
+    with refusals():
+        if show or not admin_url:
+            typer.echo(provision_sql(database))
+            return
+        made = provision(admin_url, database, None)
+        typer.echo(f"DATABASE_URL={made.application}\nDATABASE_OWNER_URL={made.owner}\nDATABASE_SYSTEM_URL={made.system}")
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,141 @@
+"""Bodies and answers of accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import validates_schema
+
+from schemas.base import Bool, Choice, Email, Id, Instant, ListOf, Nested, OutSchema, Password, StrictSchema, Text, refuse_field
+
+
+class LoginIn(StrictSchema):
+    """Address and password."""
+
+    email = Email(required=True)
+    password = Password(min=1, required=True)
+
+
+class RegisterIn(StrictSchema):
+    """A new account; ``is_teacher`` asks for a teacher application."""
+
+    email = Email(required=True)
+    password = Password(required=True)
+    password_confirm = Password(required=True)
+    first_name = Text(min=1, max=100, required=True)
+    last_name = Text(min=1, max=100, required=True)
+    is_teacher = Bool(load_default=False)
+
+    @validates_schema
+    def same_passwords(self, data: dict[str, Any], **_: object) -> None:
+        if data["password"] != data["password_confirm"]:
+            refuse_field("password_confirm", "passwords_differ")
+
+
+class LogoutIn(StrictSchema):
+    """The refresh token, which may be rotated already."""
+
+    refresh_token = Text(max=200, load_default=None, allow_none=True)
+
+
+class RefreshIn(StrictSchema):
+    """A refresh token, and the organization to act in from now on."""
+
+    refresh = Text(min=1, max=200, required=True)
+    tenant_id = Id(load_default=None, allow_none=True)
+
+
+class OrganizationRefOut(OutSchema):
+    """An organization, by name."""
+
+    id = Id()
+    name = Text()
+
+
+class ProfileOut(OutSchema):
+    """A person in the acting organization."""
+
+    id = Id()
+    role = Choice(["student", "teacher", "admin"])
+    is_approved_teacher = Bool()
+    teacher_approval_status = Choice(["not_applied", "pending", "approved", "rejected"])
+    timezone = Text()
+    language = Text()
+
+
+class UserOut(OutSchema):
+    """The contract's User. The four ``is_*`` flags follow from membership, teacher application and platform flag."""
+
+    id = Id()
+    email = Email()
+    first_name = Text()
+    last_name = Text()
+    full_name = Text(max=300)
+    avatar = Text(allow_none=True)
+    role = Choice(["student", "teacher", "admin", "superuser"])
+    is_teacher = Bool()
+    is_approved_teacher = Bool()
+    is_staff = Bool()
+    is_superuser = Bool()
+    is_active = Bool()
+    date_joined = Instant()
+    last_login = Instant(allow_none=True)
+    organization = Nested(OrganizationRefOut, allow_none=True)
+    organization_name = Text()
+    current_profile = Nested(ProfileOut)
+
+
+class LoginOut(OutSchema):
+    """Who was let in, and the tokens."""
+
+    user = Nested(UserOut)
+    access = Text(max=2048)
+    refresh = Text(max=200)
+
+
+class TokensOut(OutSchema):
+    """A new pair of tokens; the old refresh token is used up."""
+
+    access = Text(max=2048)
+    refresh = Text(max=200)
+
+
+class ApplicantOut(OutSchema):
+    """The person of an application, nested as one screen reads it."""
+
+    first_name = Text()
+    last_name = Text()
+    email = Email()
+    name = Text(max=300)
+
+
+class DocumentOut(OutSchema):
+    """A document of an application."""
+
+    id = Id()
+    name = Text()
+    url = Text(max=2000)
+
+
+class TeacherApprovalOut(OutSchema):
+    """The contract's TeacherApproval: the union of what four screens read."""
+
+    id = Id()
+    status = Choice(["pending", "approved", "rejected"])
+    user = Nested(ApplicantOut)
+    user_first_name = Text()
+    user_last_name = Text()
+    user_email = Email()
+    first_name = Text()
+    last_name = Text()
+    email = Email()
+    organization_name = Text()
+    teaching_experience = Text(max=5000)
+    subject_expertise = Text(max=5000)
+    documents = ListOf(Nested(DocumentOut))
+    rejection_reason = Text(max=5000)
+    applied_at = Instant()
+    created_at = Instant()
+    submitted_at = Instant()
+    reviewed_at = Instant(allow_none=True)
+    processed_at = Instant(allow_none=True)
