@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 import structlog
@@ -39,7 +40,7 @@ from edurise.db import Urls
 from edurise.identity.watch import BELL as REVOCATIONS
 from edurise.identity.watch import read_revocations, watch_revocations
 from edurise.outbox import BELL as OUTBOX
-from edurise.platform.school import DEMO_PEOPLE, seed_demo
+from edurise.platform.school import DEMO_PEOPLE, SchoolInUse, seed_demo
 from edurise.ports import Transport
 from handlers.app import ALIASES, ROUTES, VERSION, WebApplication, serve
 from handlers.observing import Observer
@@ -47,6 +48,8 @@ from handlers.openapi import document
 from handlers.ws.hub import Hub
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+letters = typer.Typer(no_args_is_help=True, help="Deliveries that were given up.")
+cli.add_typer(letters, name="deadletters")
 LOG = structlog.get_logger("edurise")
 ALL = ("web", "worker", "relay", "scheduler")
 
@@ -132,12 +135,12 @@ async def _web(c: Container, bells: RedisBells) -> AsyncIterator[None]:
     except OSError as taken:
         raise Refused(f"Port {c.settings.port} on {c.settings.host} cannot be used ({taken.strerror}); set PORT to a free one.") from None
     await read_revocations(c)
-    watch = asyncio.create_task(watch_revocations(c, bells), name="revocations")
     observer = Observer(c.clock)
     hub = Hub(c)
     application = WebApplication(c, observer, hub)
     server = serve(application, c.settings.body_limit_bytes)
     await hub.start()
+    watch = asyncio.create_task(watch_revocations(c, bells, hub.sweep), name="revocations")
     server.add_sockets(listening)
     try:
         yield
@@ -154,7 +157,7 @@ async def _web(c: Container, bells: RedisBells) -> AsyncIterator[None]:
 
 def _transport(settings: Settings, parts: tuple[str, ...]) -> Transport:
     if settings.amqp_url:
-        return RabbitTransport(settings.amqp_url, settings.amqp_prefix, prefetch=settings.worker_prefetch)
+        return RabbitTransport(settings.amqp_url, settings.amqp_prefix, prefetch=settings.worker_prefetch, drain_s=settings.drain_s)
     if {"worker", "relay"} <= set(parts):
         return LocalTransport(concurrency=settings.worker_prefetch, drain_s=settings.drain_s)
     raise Refused("A worker and a relay in separate processes need RabbitMQ: set AMQP_URL, or run `python run.py all`.")
@@ -166,7 +169,8 @@ def start(settings: Settings, parts: tuple[str, ...], announce: Callable[[], Non
     try:
         if prepare:
             upgrade(found.owner_url)
-            seed_demo(found.owner_url, _hasher(settings))
+            with contextlib.suppress(SchoolInUse):  # a database with people of its own is left as it is
+                seed_demo(found.owner_url, _hasher(settings))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings, found, parts, announce))
     finally:
@@ -308,6 +312,48 @@ def check() -> None:
 def openapi() -> None:
     """Print the OpenAPI document; needs no database."""
     sys.stdout.buffer.write(orjson.dumps(document(ROUTES, ALIASES, VERSION), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _dead(work: Callable[[Container], Any]) -> Any:
+    """Run one question about dead letters with a container of its own."""
+    with refusals():
+        settings = _settings()
+        found = resources(settings)
+
+        async def ask() -> Any:
+            c = build(settings, found.urls, found.redis_url)
+            try:
+                return await work(c)
+            finally:
+                await c.close()
+
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(ask())
+        finally:
+            found.stop()
+
+
+def _print(value: Any) -> None:
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
+@letters.command("list")
+def list_dead(limit: int = 100) -> None:
+    """The newest dead deliveries. Looking never destroys."""
+    _print(_dead(lambda c: dead.listed(c, limit)))
+
+
+@letters.command("show")
+def show_dead(event: UUID) -> None:
+    """One event and what became of each of its deliveries."""
+    _print(_dead(lambda c: dead.show(c, event)))
+
+
+@letters.command("replay")
+def replay_dead(event: UUID, actor: Annotated[str, typer.Option(help="Only this actor.")] = "") -> None:
+    """Send the dead deliveries of an event again."""
+    typer.echo(f"{_dead(lambda c: dead.replay(c, event, actor or None))} sent again")
 
 
 @cli.command("provision")

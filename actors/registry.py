@@ -25,7 +25,9 @@ _ARGUMENTS = 3
 
 @dataclass(frozen=True)
 class Actor:
-    """A declared actor: ``name`` is its queue and its key in ``deliveries``, so renaming one orphans its open deliveries."""
+    """A declared actor: ``name`` is its queue and its key in ``deliveries``, so renaming one orphans its open
+    deliveries.
+    """
 
     name: str
     on: type[Event]
@@ -70,15 +72,18 @@ ACTORS = Registry()
 def actor(
     *, on: type[E], fatal: Sequence[type[Exception]] = (), name: str | None = None, registry: Registry = ACTORS
 ) -> Callable[[ActorFunction[E]], ActorFunction[E]]:
-    """Declare the coroutine function below as an actor for the event ``on``; it stays what it is and can be called as before.
+    """Declare the coroutine function below as an actor for the event ``on``; it stays what it is and can be called as
+    before.
 
-    It is called at least once with (container, event, hop) until its final hop commits. A ``fatal`` error makes the delivery dead at once, any
-    other is tried again. ``name`` defaults to ``module.function`` below ``actors``.
+    It is called at least once with (container, event, hop) until its final hop commits. A ``fatal`` error makes the
+    delivery dead at once, any other is tried again. ``name`` defaults to ``module.function`` below ``actors``.
     """
-    if not (isinstance(on, type) and issubclass(on, Event) and on is not Event):
+    given: object = on  # what is declared, whatever a type checker was told
+    if not (isinstance(given, type) and issubclass(given, Event) and given is not Event):
         raise TypeError(f"an actor is declared on a class of event, not on {on!r}")
     outbox.readers(on)  # a field that events cannot carry shows here, not at the first delivery
-    refused = [one for one in fatal if not (isinstance(one, type) and issubclass(one, Exception))]
+    errors: Sequence[object] = fatal
+    refused = [one for one in errors if not (isinstance(one, type) and issubclass(one, Exception))]
     if refused:
         raise TypeError(f"fatal takes classes of exceptions, not {refused!r}")
 

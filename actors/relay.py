@@ -1,4 +1,6 @@
-"""The relay: from the outbox to the actors' queues. Only it publishes. Two relays share the work; one that dies leaves nothing undone."""
+"""The relay: from the outbox to the actors' queues. Only it publishes. Two relays share the work; one that dies leaves
+nothing undone.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from edurise import deliveries, outbox
+from edurise.adapters.draining import drain
 from edurise.ports import Bells, Transport
 
 if TYPE_CHECKING:
@@ -24,36 +27,43 @@ PAUSES_S = (0.2, 1.0, 5.0)
 """Pauses of the loop while the database or the broker is away; the last one repeats."""
 
 
+class BrokerAway(Exception):
+    """The broker confirmed nothing of a batch."""
+
+
 class Relay:
     """Polls every 100 ms, and at once when the bell ``outbox`` rings. ``wanted`` is ``Registry.wanted()``."""
 
     def __init__(
-        self, c: Container, transport: Transport, bells: Bells, wanted: Mapping[str, Sequence[str]], *, batch: int = BATCH
+        self,
+        c: Container,
+        transport: Transport,
+        bells: Bells,
+        wanted: Mapping[str, Sequence[str]],
+        *,
+        batch: int = BATCH,
     ) -> None:
         self._c = c
         self._transport = transport
         self._bells = bells
         self._wanted = wanted
         self._batch = batch
+        self._recalled = transport.durable
 
     async def run(self) -> None:
         """Relay until cancelled. A round under way is finished first, so that what was published is marked."""
         failures = 0
-        recalled = self._transport.durable
         while True:
+            step = asyncio.ensure_future(self._step())
             try:
-                if not recalled:
-                    await self._c.db.system(deliveries.recall)
-                    recalled = True
-                more = await _unbroken(self.round())
-                failures = 0
-            except Exception:  # noqa: BLE001 - the relay outlives every fault of what it connects
-                more = False
-                LOG.exception("a round of the relay failed", pause_s=_pause(failures))
-                failures += 1
-            if failures:
-                await asyncio.sleep(_pause(failures - 1))
-            elif not more:
+                outcome = await asyncio.shield(step)
+            except asyncio.CancelledError:
+                await drain({step}, self._c.settings.drain_s)
+                raise
+            failures = failures + 1 if outcome is None else 0
+            if outcome is None:
+                await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S)) - 1])
+            elif not outcome:
                 await self._bells.wait(outbox.BELL, POLL_S)
 
     async def round(self) -> bool:
@@ -75,15 +85,15 @@ class Relay:
                 raise BrokerAway
         return len(batch.dispatches) >= self._batch
 
-
-class BrokerAway(Exception):
-    """The broker confirmed nothing of a batch."""
-
-
-async def _unbroken(round_: object) -> bool:
-    """Await a round; a cancellation waits for its end."""
-    raise NotImplementedError
-
-
-def _pause(failures: int) -> float:
-    return PAUSES_S[min(failures, len(PAUSES_S) - 1)]
+    async def _step(self) -> bool | None:
+        """One round; None if it failed."""
+        try:
+            if not self._recalled:
+                await self._c.db.system(deliveries.recall)
+                self._recalled = True
+            return await self.round()
+        except BrokerAway:
+            return None  # logged where it was noticed
+        except Exception:
+            LOG.exception("a round of the relay failed")
+            return None

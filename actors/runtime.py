@@ -1,12 +1,15 @@
-"""Runs actors: takes a dispatch, calls the actor, and writes down how it ended before the transport may forget the message.
+"""Runs actors: takes a dispatch, calls the actor, and writes down how it ended before the transport may forget the
+message.
 
-An actor works in hops. Its *final* hop marks the delivery done in the same transaction as its effects, so they happen once however often the
-message comes. Whatever else ends an actor is a failure, counted in ``deliveries``; the relay sends it again when its step is over.
+An actor works in hops. Its *final* hop marks the delivery done in the same transaction as its effects, so they happen
+once however often the message comes. Whatever else ends an actor is a failure, counted in ``deliveries``; the relay
+sends it again when its step is over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -24,8 +27,6 @@ from edurise.outbox import MalformedEvent
 from edurise.ports import Dispatch, Transport
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from edurise.container import Container
 
 P = ParamSpec("P")
@@ -34,7 +35,9 @@ T = TypeVar("T")
 LOG = structlog.get_logger("actors")
 
 NEVER_HELPS = frozenset({Kind.INVALID, Kind.OVERSIZE, Kind.MEDIA_TYPE})
-"""Kinds of the error tree that say that repeating cannot help. What an actor may see change (not found, conflict, refused) it declares itself."""
+"""Kinds of the error tree that repeating cannot help. What may change (not found, conflict, forbidden) an actor
+declares itself.
+"""
 
 RECORDING_PAUSES_S = (0.1, 0.5, 1.0, 5.0)
 """Pauses between attempts to write a failure down while the database is away; the last one repeats."""
@@ -58,8 +61,8 @@ _OF_THE_EVENT = _Tenant()
 class DeliveryHop:
     """What an actor reaches the database by. Exactly one of its hops is final; nothing follows it.
 
-    ``await hop(fn, *args)`` runs ``fn(session, who, *args)`` in the event's organization, or in ``tenant``; ``person`` sets whose own rows are
-    visible. ``await hop.system(fn, *args)`` runs ``fn(session, *args)`` as the system role.
+    ``await hop(fn, *args)`` runs ``fn(session, who, *args)`` in the event's organization, or in ``tenant``; ``person``
+    sets whose own rows are visible. ``await hop.system(fn, *args)`` runs ``fn(session, *args)`` as the system role.
     """
 
     def __init__(self, c: Container, dispatch: Dispatch) -> None:
@@ -69,10 +72,10 @@ class DeliveryHop:
 
     async def __call__(
         self,
-        fn: Callable[Concatenate[Session, Principal, P], T],
+        fn: Callable[Concatenate[Any, Principal, P], T],
         *args: Any,
         final: bool = False,
-        tenant: UUID | None | _Tenant = _OF_THE_EVENT,
+        tenant: UUID | _Tenant | None = _OF_THE_EVENT,
         person: UUID | None = None,
         about: About | None = None,
         out: Callable[[T], Any] | None = None,
@@ -81,15 +84,9 @@ class DeliveryHop:
         where = self._dispatch.tenant_id if isinstance(tenant, _Tenant) else tenant
         who = replace(actor_principal(where), user_id=person)
         self._check()
-        if not final:
-            return await self._c.db.run(who, fn, *args, about=about, out=out)
-
-        def finish(session: Session, entered: Principal) -> T:
-            deliveries.mark_done(session, self._dispatch.event_id, self._dispatch.actor)
-            return fn(session, entered, *args)
-
-        result = await self._c.db.run(who, finish, about=about, out=out)
-        self.is_finished = True
+        work = deliveries.finishing(self._dispatch, fn) if final else fn
+        result = await self._c.db.run(who, work, *args, about=about, out=out)
+        self.is_finished = final
         return result
 
     async def system(
@@ -97,15 +94,9 @@ class DeliveryHop:
     ) -> Any:
         """The same as the system role, for what spans organizations."""
         self._check()
-        if not final:
-            return await self._c.db.system(fn, *args, out=out)
-
-        def finish(session: Session) -> T:
-            deliveries.mark_done(session, self._dispatch.event_id, self._dispatch.actor)
-            return fn(session, *args)
-
-        result = await self._c.db.system(finish, out=out)
-        self.is_finished = True
+        work = deliveries.finishing(self._dispatch, fn) if final else fn
+        result = await self._c.db.system(work, *args, out=out)
+        self.is_finished = final
         return result
 
     async def finish(self) -> None:
@@ -117,7 +108,7 @@ class DeliveryHop:
             raise RuntimeError(f"{self._dispatch.actor} goes on after its final hop")
 
 
-def _nothing(_session: Session, _who: Principal) -> None:
+def _nothing(_session: object, _who: Principal) -> None:
     """Leave only the mark."""
 
 
@@ -138,16 +129,20 @@ class Runtime:
         self._registry = registry
 
     async def run(self, transport: Transport) -> None:
-        """Consume what is sent to the actors of the registry; on cancellation the transport lets the running ones finish."""
+        """Consume what is sent to the actors of the registry; on cancellation the transport lets the running ones
+        finish.
+        """
         await transport.consume(self._registry.names(), self.handle, self.lost)
 
     async def handle(self, dispatch: Dispatch) -> None:
-        """Run the actor once. Returns when the end is written down, whatever it is; is only ever left early by cancellation."""
+        """Run the actor once. Returns when the end is written down, whatever it is; is only ever left early by
+        cancellation.
+        """
         actor = self._registry.get(dispatch.actor)
         if actor is None:
-            LOG.warning("no such actor in this version", actor=dispatch.actor, event=str(dispatch.event_id))
+            LOG.warning("no such actor in this version", actor=dispatch.actor, event_id=str(dispatch.event_id))
             return
-        with bound_contextvars(actor=actor.name, event=str(dispatch.event_id), attempt=dispatch.attempts + 1):
+        with bound_contextvars(actor=actor.name, event_id=str(dispatch.event_id), attempt=dispatch.attempts + 1):
             began = asyncio.get_running_loop().time()
             try:
                 await self._call(actor, dispatch)
@@ -163,7 +158,7 @@ class Runtime:
 
         It is a failure like others: of the messages that a dying worker held only one was to blame.
         """
-        with bound_contextvars(actor=dispatch.actor, event=str(dispatch.event_id), attempt=dispatch.attempts + 1):
+        with bound_contextvars(actor=dispatch.actor, event_id=str(dispatch.event_id), attempt=dispatch.attempts + 1):
             await self._record(dispatch, _End(RuntimeError("its workers ended without a result"), False, 0.0))
 
     async def _call(self, actor: Actor, dispatch: Dispatch) -> None:
@@ -183,22 +178,19 @@ class Runtime:
     async def _record(self, dispatch: Dispatch, end: _End) -> None:
         """Write the failure down; while the database is away, wait for it and keep the message."""
         message = f"{type(end.error).__name__}: {end.error}"
-        for attempt in range(1_000_000):
+        steps_s = self._c.settings.delivery_steps_s
+        for attempt in itertools.count():
             try:
-                failure = await self._c.db.system(_fail, dispatch, message, end, self._c.settings.delivery_steps_s)
-            except Exception:  # noqa: BLE001 - any fault here means only that the failure is not stored yet
+                failure = await self._c.db.system(
+                    deliveries.mark_failed, dispatch, message, steps_s, end.is_fatal, end.not_before_s
+                )
+            except Exception:
                 pause = RECORDING_PAUSES_S[min(attempt, len(RECORDING_PAUSES_S) - 1)]
                 LOG.exception("a failure could not be stored", pause_s=pause, failure=message)
                 await asyncio.sleep(pause)
             else:
                 _log(failure, end, message)
                 return
-
-
-def _fail(session: Session, dispatch: Dispatch, message: str, end: _End, steps_s: tuple[float, ...]) -> Failure | None:
-    return deliveries.mark_failed(
-        session, dispatch, message, steps_s=steps_s, fatal=end.is_fatal, not_before_s=end.not_before_s
-    )
 
 
 def _end(actor: Actor, error: Exception) -> _End:

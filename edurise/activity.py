@@ -34,7 +34,9 @@ class Activity(Keyed, Base):
 def note(
     session: Session, tenant_id: UUID, person_id: UUID, kind: str, object_kind: str, object_id: UUID, seconds: int = 0
 ) -> None:
-    """Note that a person did ``kind`` ("enrolled") to an object. The person need not be the caller: an actor may note what a payment led to."""
+    """Note that a person did ``kind`` ("enrolled") to an object. The person need not be the caller: an actor may note
+    what a payment led to.
+    """
     session.add(
         Activity(
             tenant_id=tenant_id, person_id=person_id, kind=kind, object_kind=object_kind, object_id=object_id,

@@ -19,7 +19,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class AuditEntry(Keyed, Base):
-    """One act. ``person_id`` is None when the platform itself acted; ``tenant_id`` when it concerned no organization."""
+    """One act. ``person_id`` is None where the platform itself acted, ``tenant_id`` where it is nobody's alone."""
 
     __tablename__ = "audit_log"
     __table_args__ = (
@@ -38,11 +38,19 @@ class AuditEntry(Keyed, Base):
     at: Mapped[datetime]
 
 
-def write(session: Session, who: Principal, action: str, kind: str, id: UUID | None, **details: object) -> None:  # noqa: A002 - reads as the row
+def write(
+    session: Session,
+    who: Principal,
+    action: str,
+    kind: str,
+    id: UUID | None,  # noqa: A002 - reads as the row it names
+    **details: object,
+) -> None:
     """Record that ``who`` did ``action`` ("payment.settled") to the ``kind`` with this ``id``.
 
-    ``details`` are plain values, ids, times, or lists and dicts of them: names of changed fields rather than their contents. Raises ValueError
-    for a name that sounds like a secret, because this table is read by administrators and kept for long.
+    ``details`` are plain values, ids, times, or lists and dicts of them: names of changed fields rather than their
+    contents. Raises ValueError for a name that sounds like a secret, because this table is read by administrators and
+    kept for long.
     """
     session.add(
         AuditEntry(

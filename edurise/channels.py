@@ -137,7 +137,7 @@ def append(
 
 
 def owner_of(channel: str) -> UUID | None:
-    """The person whom the channel belongs to, or None if it is an organization's. Raises ValueError for what is no name."""
+    """The person whom the channel belongs to, or None for an organization's. Raises ValueError for what is no name."""
     kind, colon, rest = channel.partition(":")
     if not (kind and colon and rest):
         raise ValueError(f"{channel!r} is no channel name")
@@ -211,7 +211,7 @@ def heads(session: Session, channels: Sequence[str]) -> dict[str, tuple[int, UUI
 def trim(session: Session, keep_days: float, limit: int = 5000) -> int:
     """Remove events older than ``keep_days`` days by the hop's clock, at most ``limit``; returns how many went.
 
-    For the system role. A position before what was removed can no longer be resumed from. Repeat while the answer is ``limit``.
+    For the system role. A position before what was removed does not continue. Repeat while the answer is ``limit``.
     """
     before = moment(session) - timedelta(days=keep_days)
     removed: int = session.connection().exec_driver_sql(_TRIM, (before, limit)).scalar_one()

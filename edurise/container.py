@@ -90,6 +90,7 @@ class Container:
             await gateway.close()
         await self.announcer.close()
         await self.readiness.close()
+        await self.limiter.close()
         self.db.close()
         if isinstance(self.hasher, Argon2Hasher):
             self.hasher.close()

@@ -1,23 +1,26 @@
 """What each actor still has to do about each event. This table is the truth; messages only carry it.
 
-``next_at`` says when a delivery is to be sent: at once, after a failure's step, or, while a copy is on its way, when that copy is to be given
-up. Whoever sends takes a batch by moving ``next_at`` ahead (SKIP LOCKED, so that relays do not wait for each other) and confirms it after the
-broker did; a relay that dies between the two leaves a batch that falls due again by itself.
+``next_at`` says when a delivery is to be sent: at once, after a failure's step, or, while a copy is on its way, when
+that copy is to be given up. Whoever sends takes a batch by moving ``next_at`` ahead (SKIP LOCKED, so that relays do not
+wait for each other) and confirms it after the broker did; a relay that dies between the two leaves a batch that falls
+due again by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Index, bindparam, text, update
+from sqlalchemy import CursorResult, Index, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from edurise.db import Base, first, moment, rows
 from edurise.ports import Dispatch
+
+T = TypeVar("T")
 
 CLAIM_S = 30.0
 """How long a relay may take between claiming a batch and the broker's confirmation."""
@@ -33,7 +36,9 @@ class AlreadyDone(Exception):
 
 
 class Misplaced(RuntimeError):
-    """A programming error: a final hop entered another organization than its event's, or the delivery is not known at all."""
+    """A programming error: a final hop entered another organization than its event's, or the delivery is not known at
+    all.
+    """
 
 
 class Delivery(Base):
@@ -42,7 +47,6 @@ class Delivery(Base):
     __tablename__ = "deliveries"
     __table_args__ = (
         Index("ix_deliveries_due", "next_at", postgresql_where=text("done_at IS NULL AND dead_at IS NULL")),
-        Index("ix_deliveries_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
         Index("ix_deliveries_dead", "dead_at", postgresql_where=text("dead_at IS NOT NULL")),
     )
 
@@ -75,8 +79,8 @@ class Failure:
     dead: bool
 
 
-# One statement makes the deliveries of new events, already claimed, and returns them to be sent. A topic that nobody wants is spread to
-# nobody; a topic that is not known here belongs to a newer relay and stays.
+# One statement makes the deliveries of new events, already claimed, and returns them to be sent. A topic that nobody
+# wants is spread to nobody; a topic that is not known here belongs to a newer relay and stays.
 _SPREAD = text("""
 WITH fresh AS (
     SELECT id, topic, tenant_id, at, payload FROM outbox
@@ -115,23 +119,24 @@ SELECT c.event_id, c.actor, c.topic, c.tenant_id, coalesce(o.at, :now) AS at, c.
 _SETTLE = text("""
 WITH sent AS (
     SELECT d.event_id, d.actor FROM deliveries d
-      JOIN unnest(CAST(:ids AS uuid[]), CAST(:actors AS text[])) AS s(event_id, actor) ON d.event_id = s.event_id AND d.actor = s.actor
+      JOIN unnest(CAST(:ids AS uuid[]), CAST(:actors AS text[])) AS s(event_id, actor)
+        ON d.event_id = s.event_id AND d.actor = s.actor
      WHERE d.next_at = :until AND d.done_at IS NULL AND d.dead_at IS NULL FOR UPDATE OF d SKIP LOCKED
 )
-UPDATE deliveries d SET sent_at = :sent_at, next_at = :next_at FROM sent WHERE d.event_id = sent.event_id AND d.actor = sent.actor
+UPDATE deliveries d SET sent_at = :sent_at, next_at = :next_at
+  FROM sent WHERE d.event_id = sent.event_id AND d.actor = sent.actor
 """)
 
-_TABLE = Delivery.__table__.c
-_DONE = (
-    update(Delivery.__table__)  # type: ignore[arg-type]  # typed as FromClause, a Table at run time
-    .where(_TABLE.event_id == bindparam("event"), _TABLE.actor == bindparam("name"))
-    .where(_TABLE.done_at.is_(None), _TABLE.dead_at.is_(None))
-    .values(done_at=bindparam("now"))
-)
+# Sent to the driver as it stands: these run once for each delivery.
+_DONE = """
+UPDATE deliveries SET done_at = %s WHERE event_id = %s AND actor = %s AND done_at IS NULL AND dead_at IS NULL
+"""
+_SEEN = "SELECT done_at IS NOT NULL OR dead_at IS NOT NULL FROM deliveries WHERE event_id = %s AND actor = %s"
 
 
 def claim(session: Session, wanted: Mapping[str, Sequence[str]], limit: int, claim_s: float = CLAIM_S) -> Batch:
-    """Spread new events and claim what is due, up to ``limit`` events and ``limit`` repeats, for a relay that knows ``wanted`` (system role).
+    """Spread new events and claim what is due, up to ``limit`` events and ``limit`` repeats, for a relay that knows
+    ``wanted`` (system role).
 
     ``wanted`` maps every known topic to the actors that want it. Deliveries of other actors are left alone.
     """
@@ -144,7 +149,12 @@ def claim(session: Session, wanted: Mapping[str, Sequence[str]], limit: int, cla
     repeated = [_dispatch(row) for row in rows(due)]
     spread = session.execute(
         _SPREAD,
-        {**common, "known": sorted(wanted), "topics": [topic for topic, _ in pairs], "actors": [actor for _, actor in pairs]},
+        {
+            **common,
+            "known": sorted(wanted),
+            "topics": [topic for topic, _ in pairs],
+            "actors": [actor for _, actor in pairs],
+        },
     )
     return Batch([*repeated, *(_dispatch(row) for row in rows(spread))], until)
 
@@ -161,8 +171,12 @@ def release(session: Session, batch: Batch, unsent: Sequence[Dispatch], in_s: fl
 
 
 def recall(session: Session) -> int:
-    """Make everything that was sent and is not done due now: for a transport that forgets when its process ends (system role)."""
-    statement = update(Delivery).where(Delivery.sent_at.is_not(None), Delivery.done_at.is_(None), Delivery.dead_at.is_(None))
+    """Make everything that was sent and is not done due now: for a transport that forgets when its process ends (system
+    role).
+    """
+    statement = update(Delivery).where(
+        Delivery.sent_at.is_not(None), Delivery.done_at.is_(None), Delivery.dead_at.is_(None)
+    )
     found = session.execute(statement.values(sent_at=None, next_at=moment(session)))
     return cast("CursorResult[Any]", found).rowcount
 
@@ -174,35 +188,45 @@ def is_open(session: Session, event_id: UUID, actor: str) -> bool:
 
 
 def mark_done(session: Session, event_id: UUID, actor: str) -> None:
-    """Mark the delivery done in this transaction, before the effects: the row lock makes a second copy wait, and then find it done.
+    """Mark the delivery done in this transaction, before the effects: the row lock makes a second copy wait, and then
+    find it done.
 
     Raises AlreadyDone if it is done or dead; Misplaced if this hop cannot see it.
     """
     connection = session.connection()
-    done = connection.execute(_DONE, {"event": event_id, "name": actor, "now": moment(session)})
-    if done.rowcount:
+    key = (str(event_id), actor)
+    if connection.exec_driver_sql(_DONE, (moment(session), *key)).rowcount:
         return
-    seen = connection.exec_driver_sql(
-        "SELECT done_at IS NOT NULL OR dead_at IS NOT NULL FROM deliveries WHERE event_id = %s AND actor = %s", (str(event_id), actor)
-    ).scalar()
+    seen = connection.exec_driver_sql(_SEEN, key).scalar()
     if seen is None:
         raise Misplaced(f"no delivery of event {event_id} to {actor} in the organization that its final hop entered")
     raise AlreadyDone
+
+
+def finishing(dispatch: Dispatch, fn: Callable[..., T]) -> Callable[..., T]:
+    """``fn`` as a final hop: it runs once for the delivery, in the transaction that marks it done. Raises as
+    ``mark_done``.
+    """
+
+    def finish(session: Session, *args: Any) -> T:
+        mark_done(session, dispatch.event_id, dispatch.actor)
+        return fn(session, *args)
+
+    return finish
 
 
 def mark_failed(
     session: Session,
     dispatch: Dispatch,
     error: str,
-    *,
     steps_s: Sequence[float],
     fatal: bool = False,
     not_before_s: float = 0.0,
 ) -> Failure | None:
     """Count a failure (system role): the next step of ``steps_s``, or dead after the last one or if ``fatal``.
 
-    ``not_before_s`` is what a limiting or overloaded service asked for. Returns None where there is nothing to count: the delivery is done,
-    dead or gone, or the failure is of a stale copy.
+    ``not_before_s`` is what a limiting or overloaded service asked for. Returns None where there is nothing to count:
+    the delivery is done, dead or gone, or the failure is of a stale copy.
     """
     found = session.get(Delivery, (dispatch.event_id, dispatch.actor), with_for_update=True)
     if found is None or found.done_at or found.dead_at or found.attempts != dispatch.attempts:
@@ -231,13 +255,16 @@ def dead(session: Session, limit: int = 100) -> list[dict[str, Any]]:
 def show(session: Session, event_id: UUID) -> list[dict[str, Any]]:
     """Every delivery of an event, with the event itself (system role)."""
     statement = text("""
-        SELECT d.*, o.at, o.payload FROM deliveries d LEFT JOIN outbox o ON o.id = d.event_id WHERE d.event_id = :id ORDER BY d.actor
+        SELECT d.*, o.at, o.payload FROM deliveries d LEFT JOIN outbox o ON o.id = d.event_id
+         WHERE d.event_id = :id ORDER BY d.actor
     """)
     return rows(session.execute(statement, {"id": event_id}))
 
 
 def replay(session: Session, event_id: UUID | None = None, actor: str | None = None) -> int:
-    """Make dead deliveries due again, with all their attempts: of an event, of an actor, of both or all (system role). Returns how many."""
+    """Make dead deliveries due again, with all their attempts: of an event, of an actor, of both or all (system role).
+    Returns how many.
+    """
     statement = update(Delivery).where(Delivery.dead_at.is_not(None))
     if event_id is not None:
         statement = statement.where(Delivery.event_id == event_id)
@@ -248,12 +275,20 @@ def replay(session: Session, event_id: UUID | None = None, actor: str | None = N
 
 
 def forget_done(session: Session, kept: timedelta, limit: int = 10_000) -> int:
-    """Delete deliveries that were done longer than ``kept`` ago, at most ``limit`` (system role); returns how many."""
+    """Delete deliveries that were done longer than ``kept`` ago, at most ``limit`` (system role); returns how many.
+
+    They are found by their key, which begins with the time of the event: an index of ``done_at`` would cost every delivery
+    a write.
+    """
+    before = moment(session) - kept
     statement = text("""
-        DELETE FROM deliveries WHERE (event_id, actor) IN (
-            SELECT event_id, actor FROM deliveries WHERE done_at < :before ORDER BY done_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+        DELETE FROM deliveries d USING (
+            SELECT event_id, actor FROM deliveries WHERE event_id < :floor AND done_at < :before
+             ORDER BY event_id LIMIT :limit FOR UPDATE SKIP LOCKED) AS old
+         WHERE d.event_id = old.event_id AND d.actor = old.actor
     """)
-    found = session.execute(statement, {"before": moment(session) - kept, "limit": limit})
+    floor = UUID(int=int(before.timestamp() * 1000) << 80)  # the lowest UUIDv7 of that moment
+    found = session.execute(statement, {"before": before, "floor": floor, "limit": limit})
     return cast("CursorResult[Any]", found).rowcount
 
 
@@ -267,7 +302,9 @@ def counts(session: Session, late_s: float = 60.0) -> dict[str, int]:
     return cast("dict[str, int]", found)
 
 
-def _settle(session: Session, batch: Batch, chosen: Sequence[Dispatch], sent_at: datetime | None, next_at: datetime) -> None:
+def _settle(
+    session: Session, batch: Batch, chosen: Sequence[Dispatch], sent_at: datetime | None, next_at: datetime
+) -> None:
     if not chosen:
         return
     session.execute(

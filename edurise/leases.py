@@ -1,4 +1,6 @@
-"""Leadership as a row: whoever holds the lease leads until it lapses. (An advisory lock would give two leaders behind PgBouncer.)"""
+"""Leadership as a row: whoever holds the lease leads until it lapses. (An advisory lock would give two leaders behind
+PgBouncer.)
+"""
 
 from __future__ import annotations
 

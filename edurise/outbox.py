@@ -1,7 +1,7 @@
 """Events: what happened, written in the transaction that made it true. Relay and actors carry it on.
 
-A capability declares its events in its ``events.py``; a lower capability never knows who reacts. A topic ends in a version: a change of meaning
-or of an existing field is a new topic, a new field with a default is not.
+A capability declares its events in its ``events.py``; a lower capability never knows who reacts. A topic ends in a
+version: a change of meaning or of an existing field is a new topic, a new field with a default is not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, ClassVar, Self, TypeVar, Union
 from uuid import UUID
 
@@ -30,6 +29,7 @@ UNRECORDED = datetime(1970, 1, 1, tzinfo=UTC)
 """``Event.at`` of an event that was not recorded yet."""
 
 _TOPICS: dict[str, type[Event]] = {}
+_READERS: dict[Any, Mapping[str, Callable[[Any], Any]]] = {}
 _BASE_FIELDS = frozenset({"id", "at", "tenant_id"})
 
 
@@ -41,8 +41,9 @@ class MalformedEvent(Exception):
 class Event:
     """Base of all events: frozen, of ids and plain values. ``record`` fills ``at`` and ``tenant_id``.
 
-    A subclass names its ``topic``, ``capability.what_happened.vN``, once in the code base. Its fields are UUID, str, int, float, bool,
-    datetime, dict, a list or tuple of such, or one of these or None; sets and nested dataclasses are refused when it is first used.
+    A subclass names its ``topic``, ``capability.what_happened.vN``, once in the code base. Its fields are UUID, str,
+    int, float, bool, datetime, dict, a list or tuple of such, or one of these or None; sets and nested dataclasses are
+    refused when it is first used.
     """
 
     topic: ClassVar[str]
@@ -67,7 +68,14 @@ class Event:
         return {name: _plain(getattr(self, name)) for name in readers(type(self))}
 
     @classmethod
-    def load(cls, payload: Mapping[str, Any], *, id: UUID, at: datetime, tenant_id: UUID | None) -> Self:  # noqa: A002 - the field's name
+    def load(
+        cls,
+        payload: Mapping[str, Any],
+        *,
+        id: UUID,  # noqa: A002 - the name of the field
+        at: datetime,
+        tenant_id: UUID | None,
+    ) -> Self:
         """Build the event again. Keys of a newer process are ignored. Raises MalformedEvent."""
         found = readers(cls)
         try:
@@ -99,12 +107,15 @@ class OutboxEvent(Keyed, Base):
 def record(session: Session, where: Principal | UUID | None, event: E) -> E:
     """Write ``event`` in this transaction; returns it with ``at`` and ``tenant_id`` filled in.
 
-    ``where`` is the organization, or the caller that acts in it; None is an event of the platform, which only the system role may record.
+    ``where`` is the organization, or the caller that acts in it; None is an event of the platform, which only the
+    system role may record.
     """
     tenant_id = where.tenant if isinstance(where, Principal) else where
     recorded = replace(event, at=moment(session), tenant_id=tenant_id)
     session.add(
-        OutboxEvent(id=recorded.id, tenant_id=tenant_id, topic=recorded.topic, payload=recorded.payload(), at=recorded.at)
+        OutboxEvent(
+            id=recorded.id, tenant_id=tenant_id, topic=recorded.topic, payload=recorded.payload(), at=recorded.at
+        )
     )
     after_commit(session).bells.add(BELL)
     return recorded
@@ -120,11 +131,17 @@ def payload_of(session: Session, event_id: UUID) -> dict[str, Any] | None:
     return session.scalar(select(OutboxEvent.payload).where(OutboxEvent.id == event_id))
 
 
-@cache
 def readers(event: type[Event]) -> Mapping[str, Callable[[Any], Any]]:
-    """What turns the JSON value of each own field back into the field's type. Raises TypeError for a type that events do not carry."""
-    hints = typing.get_type_hints(event)
-    return {one.name: _reader(hints[one.name], f"{event.__name__}.{one.name}") for one in fields(event) if one.name not in _BASE_FIELDS}
+    """What turns the JSON value of each own field back into the field's type; made once for each class.
+
+    Raises TypeError for a type that events do not carry.
+    """
+    found = _READERS.get(event)
+    if found is None:
+        hints = typing.get_type_hints(event)
+        own = [one.name for one in fields(event) if one.name not in _BASE_FIELDS]
+        found = _READERS[event] = {name: _reader(hints[name], f"{event.__name__}.{name}") for name in own}
+    return found
 
 
 def _reader(hint: Any, where: str) -> Callable[[Any], Any]:

@@ -1,4 +1,6 @@
-"""Monthly partitions of outbox, audit and activity. The database's definer functions make and drop them; the scheduler only asks."""
+"""Monthly partitions of outbox, audit and activity. The database's definer functions make and drop them; the scheduler
+only asks.
+"""
 
 from __future__ import annotations
 

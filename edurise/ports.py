@@ -55,6 +55,9 @@ class Limiter(Protocol):
     async def hit(self, name: str, key: str) -> Allowance:
         """Count one call of ``key``. Raises Limited, which says when to come back."""
 
+    async def close(self) -> None:
+        """Close the connections."""
+
 
 class Bells(Protocol):
     """The waiting side of ``Announcer.ring``. It may miss a ring: whoever waits polls anyway."""

@@ -1,4 +1,4 @@
-"""What outlives a request: outbox, deliveries, audit, activity, leases; monthly partitions and what makes and drops them.
+"""What outlives a request: outbox, deliveries, audit, activity, leases; and the functions that make and drop months.
 
 Revision ID: 0002
 Revises: 0001
@@ -7,7 +7,6 @@ Revises: 0001
 from __future__ import annotations
 
 from alembic import op
-
 from edurise import rls
 
 revision = "0002"
@@ -64,7 +63,6 @@ CREATE TABLE deliveries (
     CONSTRAINT pk_deliveries PRIMARY KEY (event_id, actor)
 );
 CREATE INDEX ix_deliveries_due ON deliveries (next_at) WHERE done_at IS NULL AND dead_at IS NULL;
-CREATE INDEX ix_deliveries_done ON deliveries (done_at) WHERE done_at IS NOT NULL;
 CREATE INDEX ix_deliveries_dead ON deliveries (dead_at) WHERE dead_at IS NOT NULL;
 CREATE TABLE leases (
     name text CONSTRAINT pk_leases PRIMARY KEY,
@@ -77,12 +75,14 @@ CREATE TABLE job_runs (
 );
 """
 
-# The lowest UUIDv7 of a month (RFC 9562, 5.7: the first 48 bits are milliseconds since 1970). A partition has row-level security forced and
-# no grant: the application reaches its rows through the parent, whose policies count there. Rows that the DEFAULT partition caught are moved,
-# because it refuses a neighbour for a range it has rows of; ATTACH locks the parent less than CREATE ... PARTITION OF.
+# The lowest UUIDv7 of a month (RFC 9562, 5.7: the first 48 bits are milliseconds since 1970). A partition has row-level
+# security forced and no grant: the application reaches its rows through the parent, whose policies count there. Rows
+# that the DEFAULT partition caught are moved, because it refuses a neighbour for a range it has rows of; ATTACH locks
+# the parent less than CREATE ... PARTITION OF.
 PARTITIONS = """
 CREATE FUNCTION month_floor(p_month date) RETURNS uuid LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
-    SELECT (lpad(to_hex((extract(epoch FROM p_month::timestamp AT TIME ZONE 'UTC') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+    SELECT (lpad(to_hex((extract(epoch FROM p_month::timestamp AT TIME ZONE 'UTC') * 1000)::bigint), 12, '0')
+            || repeat('0', 20))::uuid
 $$;
 CREATE FUNCTION police_partition(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
@@ -108,12 +108,15 @@ BEGIN
             CONTINUE WHEN to_regclass('public.' || v_name) IS NOT NULL;
             v_floor := month_floor(v_month);
             v_ceiling := month_floor((v_month + interval '1 month')::date);
-            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name, v_table);
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)',
+                           v_name, v_table);
             PERFORM police_partition(v_name);
             EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', v_table || '_default');
-            EXECUTE format('WITH moved AS (DELETE FROM %I WHERE id >= $1 AND id < $2 RETURNING *) INSERT INTO %I SELECT * FROM moved',
+            EXECUTE format('WITH moved AS (DELETE FROM %I WHERE id >= $1 AND id < $2 RETURNING *) '
+                           'INSERT INTO %I SELECT * FROM moved',
                            v_table || '_default', v_name) USING v_floor, v_ceiling;
-            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', v_table, v_name, v_floor, v_ceiling);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                           v_table, v_name, v_floor, v_ceiling);
             v_made := v_made + 1;
         END LOOP;
     END LOOP;
@@ -142,7 +145,8 @@ BEGIN
             EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE spread_at IS NULL)', v_name) INTO v_busy;
             CONTINUE WHEN v_busy OR EXISTS (
                 SELECT FROM deliveries d
-                 WHERE d.event_id >= month_floor(v_month) AND d.event_id < month_floor((v_month + interval '1 month')::date)
+                 WHERE d.event_id >= month_floor(v_month)
+                   AND d.event_id < month_floor((v_month + interval '1 month')::date)
                    AND d.done_at IS NULL);
         END IF;
         EXECUTE format('DROP TABLE %I', v_name);
@@ -154,7 +158,7 @@ REVOKE ALL ON FUNCTION month_floor, police_partition, ensure_partitions, drop_pa
 GRANT EXECUTE ON FUNCTION ensure_partitions, drop_partitions TO edurise_system;
 """
 
-# An actor's final hop marks its delivery done, in the organization that it entered or, for an event of the platform, in any.
+# An actor's final hop marks its delivery done: in the event's organization or, for an event of the platform, in any.
 DELIVERIES = f"""
 CREATE POLICY finished ON deliveries FOR UPDATE TO edurise_app
     USING (tenant_id IS NULL OR tenant_id = {rls.TENANT}) WITH CHECK (tenant_id IS NULL OR tenant_id = {rls.TENANT});
@@ -184,6 +188,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION drop_partitions; DROP FUNCTION ensure_partitions; DROP FUNCTION police_partition; DROP FUNCTION month_floor")
+    for function in ("drop_partitions", "ensure_partitions", "police_partition", "month_floor"):
+        op.execute(f"DROP FUNCTION {function}")
     for table in ("job_runs", "leases", "deliveries", "activity", "audit_log", "outbox"):
         op.execute(f"DROP TABLE {table}")

@@ -78,7 +78,7 @@ async def _broker_faults(settings: Settings) -> list[str]:
             connection = await asyncio.wait_for(aio_pika.connect(settings.amqp_url), _PATIENCE_S)
             await connection.close()
         except (aio_pika.exceptions.AMQPError, OSError, TimeoutError) as refused:
-            found.append(f"AMQP_URL: {refused or 'RabbitMQ does not answer'}")
+            found.append(f"AMQP_URL: {str(refused) or 'RabbitMQ does not answer'}")
     return found
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter as AsyncFixedWindow
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from edurise.errors import Limited
@@ -35,9 +38,9 @@ class RedisLimiter:
 
     def __init__(self, url: str, prefix: str, per_minute: int, clock: Clock) -> None:
         self._item = RateLimitItemPerMinute(per_minute)
-        storage = storage_from_string(f"async+{url}", implementation="redispy", key_prefix=f"{prefix}limit")
-        assert isinstance(storage, RedisStorage)
-        self._storage = storage
+        self._pool = ConnectionPool.from_url(url)
+        options: dict[str, Any] = {"connection_pool": self._pool}  # the library types its options too narrowly
+        storage = RedisStorage(f"async+{url}", implementation="redispy", key_prefix=f"{prefix}limit", **options)
         self._limiter = AsyncFixedWindow(storage)
         self._alone = ProcessLimiter(per_minute // 2, clock)
         self._clock = clock
@@ -49,6 +52,9 @@ class RedisLimiter:
         except (RedisError, OSError):
             return self._alone.hit(name, key)
         return _allowance(allowed, self._item.amount, stats.remaining, stats.reset_time, self._clock)
+
+    async def close(self) -> None:
+        await self._pool.aclose()
 
 
 def _allowance(allowed: bool, limit: int, remaining: int, reset_at: float, clock: Clock) -> Allowance:

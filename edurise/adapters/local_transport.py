@@ -1,4 +1,4 @@
-"""The transport of one process: a bounded queue. It forgets when the process ends, so the relay recalls what was sent."""
+"""The transport of one process: a bounded queue, empty after a restart; the relay then recalls what was sent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from edurise.adapters.draining import drain
 from edurise.ports import Dispatch
 
 log = logging.getLogger(__name__)
@@ -56,14 +57,3 @@ class LocalTransport:
 
     async def close(self) -> None:
         """Nothing is open."""
-
-
-async def drain(running: set[asyncio.Task[None]], seconds: float) -> None:
-    """Wait for tasks that run, at most ``seconds``, then cancel the rest and wait until they are gone."""
-    if not running:
-        return
-    _, late = await asyncio.wait(set(running), timeout=seconds)
-    for task in late:
-        task.cancel()
-    if late:
-        await asyncio.wait(late)

@@ -12,12 +12,12 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 import orjson
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -46,7 +46,7 @@ class RedisAnnouncer:
     def __init__(self, url: str, prefix: str) -> None:
         self._url = url
         self._prefix = prefix
-        self._redis = _client(url)
+        self._redis = _client(url, CALL_S)
         self._away_until = 0.0
         self.lost = 0
         """How many announcements could not be made, since the start."""
@@ -107,7 +107,7 @@ class RedisListener:
         bells: Iterable[str],
         restored: Callable[[], None] | None,
     ) -> None:
-        self._redis = _client(url)
+        self._redis = _client(url, None)
         self._event = event
         self._bell = bell
         self._restored = restored
@@ -117,7 +117,7 @@ class RedisListener:
         self._wanted: set[str] = {f"{self._bell_key}{name}" for name in (*bells, "listeners")}
         self._changed: set[str] = set()
         self._flushing: asyncio.Task[None] | None = None
-        self._pubsub: PubSub | None = None
+        self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self.connected = asyncio.Event()
         """Set while the server has confirmed every subscription that was asked for before the connection."""
@@ -136,104 +136,113 @@ class RedisListener:
 
     async def close(self) -> None:
         """Stop listening and close the connection."""
-        tasks = [task for task in (self._task, self._flushing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in (self._task, self._flushing):
+            # More than once: asyncio.wait_for, by which the library waits, can lose a cancellation in Python 3.11.
+            while task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=0.1)
         await self._redis.aclose()
 
     def _change(self, key: str, apply: Callable[[str], None]) -> None:
         apply(key)
-        if self._pubsub is None:
+        if self._connection is None:
             return  # the connection that is being made subscribes to all that is wanted
         self._changed.add(key)
         if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush(self._pubsub))
+            self._flushing = asyncio.create_task(self._flush(self._connection))
 
-    async def _flush(self, pubsub: PubSub) -> None:
-        """Bring the connection's subscriptions to what is wanted, many at a time; a failure is the reader's to find."""
+    async def _flush(self, connection: AbstractConnection) -> None:
+        """Bring the subscriptions to what is wanted, many at a time; a failure is the reading side's to find."""
         with suppress(*_UNREACHABLE):
-            while self._changed and pubsub is self._pubsub:
+            while self._changed and connection is self._connection and connection.is_connected:
                 batch = [self._changed.pop() for _ in range(min(BATCH, len(self._changed)))]
                 if joined := [key for key in batch if key in self._wanted]:
-                    await pubsub.subscribe(*joined)
+                    await connection.send_command("SUBSCRIBE", *joined)
                 if left := [key for key in batch if key not in self._wanted]:
-                    await pubsub.unsubscribe(*left)
+                    await connection.send_command("UNSUBSCRIBE", *left)
 
     async def _run(self) -> None:
+        """Connect, subscribe, read; after a failure again.
+
+        The library's PubSub is not used: it connects again unseen, from reading and from writing, and then nobody knows
+        that messages were missed.
+        """
         failures = 0
         while True:
+            make = cast("Callable[[], AbstractConnection]", self._redis.connection_pool.make_connection)
+            connection = make()
             try:
-                async with self._redis.pubsub() as pubsub:
-                    await self._subscribe(pubsub)
-                    failures = 0
-                    await self._read(pubsub)
+                async with asyncio.timeout(SILENCE_S):
+                    await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+                    await self._subscribe(connection)
+                failures = 0
+                self.connected.set()
+                if self._restored is not None:
+                    self._restored()
+                await self._read(connection)
             except _UNREACHABLE as failed:
                 if failures == 0:
                     log.warning("the connection to Redis was lost: %s", failed)
             finally:
-                self._pubsub = None
+                self._connection = None
                 self.connected.clear()
+                await connection.disconnect(nowait=True)
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             failures += 1
 
-    async def _subscribe(self, pubsub: PubSub) -> None:
+    async def _subscribe(self, connection: AbstractConnection) -> None:
+        """Subscribe to all that is wanted now, and wait until the server has confirmed it."""
         self._changed.clear()
         keys = list(self._wanted)
-        async with asyncio.timeout(SILENCE_S):
-            for start in range(0, len(keys), BATCH):
-                await pubsub.subscribe(*keys[start : start + BATCH])
-        # What was asked for meanwhile goes the ordinary way.
-        self._pubsub = pubsub
-        for key in self._wanted.symmetric_difference(keys):
-            self._changed.add(key)
-        if self._changed:
-            self._flushing = asyncio.create_task(self._flush(pubsub))
-        awaited = len(keys)
-        async with asyncio.timeout(SILENCE_S):
-            while awaited:
-                message = await pubsub.get_message(timeout=SILENCE_S)
-                awaited -= message is not None and message["type"] == "subscribe"
-                self._deliver(message)
-        self.connected.set()
-        if self._restored is not None:
-            self._restored()
+        self._connection = connection  # what is asked for from here on goes the ordinary way
+        for start in range(0, len(keys), BATCH):
+            await connection.send_command("SUBSCRIBE", *keys[start : start + BATCH])
+        awaited = set(keys)
+        while awaited:
+            kind, key, body = await self._next(connection)
+            if kind in (b"subscribe", b"unsubscribe"):
+                awaited.discard(key.decode())
+            self._deliver(kind, key, body)
 
-    async def _read(self, pubsub: PubSub) -> None:
-        asked, handled = False, 0
+    async def _read(self, connection: AbstractConnection) -> None:
+        handled = 0
         while True:
-            message = await pubsub.get_message(timeout=SILENCE_S)
-            if message is None:
-                if asked:
-                    raise TimeoutError("no answer to a ping")
-                asked = True
-                await pubsub.ping()
-                continue
-            asked = False
-            self._deliver(message)
+            self._deliver(*await self._next(connection))
             handled += 1
             if handled % BATCH == 0:  # messages that are here already are read without a pause
                 await asyncio.sleep(0)
 
-    def _deliver(self, message: dict[str, Any] | None) -> None:
-        if message is None or message["type"] != "message":
+    async def _next(self, connection: AbstractConnection) -> tuple[bytes, bytes, bytes]:
+        """The next message (kind, key, body); after a silence the server must answer a ping."""
+        message = await connection.read_response(timeout=SILENCE_S)
+        if message is None:
+            await connection.send_command("PING")
+            message = await connection.read_response(timeout=SILENCE_S)
+        if message is None:
+            raise TimeoutError("no answer to a ping")
+        return message[0], message[1], message[-1]
+
+    def _deliver(self, kind: bytes, key: bytes, body: bytes) -> None:
+        if kind != b"message":
             return
-        key = message["channel"].decode()
+        name = key.decode()
         try:
-            if key.startswith(self._event_key):
+            if name.startswith(self._event_key):
                 if self._event is not None:
-                    self._event(_decode(key.removeprefix(self._event_key), message["data"]))
+                    self._event(_decode(name.removeprefix(self._event_key), body))
             elif self._bell is not None:
-                self._bell(key.removeprefix(self._bell_key))
+                self._bell(name.removeprefix(self._bell_key))
         except Exception:
-            log.exception("a message of Redis on %s was dropped", key)
+            log.exception("a message of Redis on %s was dropped", name)
 
 
-def _client(url: str) -> Redis:
+def _client(url: str, socket_timeout: float | None) -> Redis:
     """A client that tries once more, at once, where a connection went stale; longer pauses are its callers' affair."""
     return Redis.from_url(
         url,
+        protocol=2,  # with 3 the messages of a subscription are pushed past the reader
         socket_connect_timeout=CALL_S,
+        socket_timeout=socket_timeout,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 1),
         health_check_interval=0,

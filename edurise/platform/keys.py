@@ -1,4 +1,4 @@
-"""Keys of generated rows: in the shape of UUIDv7 (RFC 9562, 5.7), so that they sort and index like real ones, but from a seed."""
+"""Keys of generated rows: UUIDv7 in shape (RFC 9562, 5.7), sorted and indexed like real ones, but seeded."""
 
 from __future__ import annotations
 
@@ -20,4 +20,6 @@ class Keys:
         random, count = self._kinds.setdefault(kind, (Random(f"{self._scope}/{kind}"), [0]))  # noqa: S311 - repeatable on purpose
         count[0] += 1
         bits = random.getrandbits(74)
-        return UUID(int=(_FROM_MS + count[0]) << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | (bits & (1 << 62) - 1))
+        return UUID(
+            int=(_FROM_MS + count[0]) << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | (bits & (1 << 62) - 1)
+        )

@@ -5,27 +5,69 @@ from __future__ import annotations
 from random import Random
 
 TOPICS = {
-    "technology": ("Python", "Relational Databases", "Computer Networks", "Web Accessibility", "Version Control", "Testing Software"),
+    "technology": (
+        "Python",
+        "Relational Databases",
+        "Computer Networks",
+        "Web Accessibility",
+        "Version Control",
+        "Testing Software",
+    ),
     "business": ("Bookkeeping", "Project Planning", "Negotiation", "Business Writing", "Supply Chains", "Pricing"),
     "design": ("Typography", "Colour", "Interface Design", "Drawing", "Information Graphics", "Photography"),
-    "languages": ("Spanish Conversation", "German Grammar", "Arabic Script", "French Pronunciation", "Japanese Kana", "Translation"),
+    "languages": (
+        "Spanish Conversation",
+        "German Grammar",
+        "Arabic Script",
+        "French Pronunciation",
+        "Japanese Kana",
+        "Translation",
+    ),
     "mathematics": ("Linear Algebra", "Probability", "Calculus", "Number Theory", "Geometry", "Statistics"),
     "science": ("Astronomy", "Organic Chemistry", "Ecology", "Genetics", "Classical Mechanics", "Geology"),
     "health": ("First Aid", "Nutrition", "Anatomy", "Sleep", "Public Health", "Ergonomics"),
     "music": ("Harmony", "Ear Training", "Piano", "Guitar", "Music History", "Recording"),
-    "marketing": ("Market Research", "Copywriting", "Email Campaigns", "Brand Strategy", "Search Engines", "Customer Interviews"),
-    "teaching": ("Lesson Planning", "Assessment", "Classroom Dialogue", "Online Facilitation", "Feedback", "Inclusive Teaching"),
-}  # fmt: skip
+    "marketing": (
+        "Market Research",
+        "Copywriting",
+        "Email Campaigns",
+        "Brand Strategy",
+        "Search Engines",
+        "Customer Interviews",
+    ),
+    "teaching": (
+        "Lesson Planning",
+        "Assessment",
+        "Classroom Dialogue",
+        "Online Facilitation",
+        "Feedback",
+        "Inclusive Teaching",
+    ),
+}
 """Topics by the slug of each category that the migrations make."""
 
 _TITLES = (
-    "Foundations of {0}", "{0} in Practice", "{0} for Beginners", "A Working Knowledge of {0}", "{0}: The Next Step", "Advanced {0}",
-    "The {0} Workshop", "Understanding {0}",
-)  # fmt: skip
+    "Foundations of {0}",
+    "{0} in Practice",
+    "{0} for Beginners",
+    "A Working Knowledge of {0}",
+    "{0}: The Next Step",
+    "Advanced {0}",
+    "The {0} Workshop",
+    "Understanding {0}",
+)
 _MODULES = (
-    "Where it begins", "The words of the field", "A first example", "Looking closely", "Common mistakes", "Working with others",
-    "Under real conditions", "Measuring what you did", "A larger project", "Where to go from here",
-)  # fmt: skip
+    "Where it begins",
+    "The words of the field",
+    "A first example",
+    "Looking closely",
+    "Common mistakes",
+    "Working with others",
+    "Under real conditions",
+    "Measuring what you did",
+    "A larger project",
+    "Where to go from here",
+)
 _LESSONS = ("Read", "Try it", "Explain it", "Compare", "Review")
 _SENTENCES = (
     "We start from {0} and ask what it is good for.",
@@ -46,13 +88,59 @@ _SENTENCES = (
     "Keep your notes: the final project is built from them.",
 )
 _FIRST_NAMES = (
-    "Amina", "Benedikt", "Chiara", "Dawit", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas", "Khadija", "Liam", "Mei", "Noah", "Olga",
-    "Pedro", "Rania", "Samuel", "Tala", "Uma", "Viktor", "Wanjiru", "Ximena", "Yusuf", "Zofia",
-)  # fmt: skip
+    "Amina",
+    "Benedikt",
+    "Chiara",
+    "Dawit",
+    "Elif",
+    "Farid",
+    "Grace",
+    "Hiro",
+    "Ines",
+    "Jonas",
+    "Khadija",
+    "Liam",
+    "Mei",
+    "Noah",
+    "Olga",
+    "Pedro",
+    "Rania",
+    "Samuel",
+    "Tala",
+    "Uma",
+    "Viktor",
+    "Wanjiru",
+    "Ximena",
+    "Yusuf",
+    "Zofia",
+)
 _LAST_NAMES = (
-    "Abebe", "Bauer", "Costa", "Dogan", "Eriksen", "Fischer", "Garcia", "Haddad", "Ivanova", "Jansen", "Kimura", "Lopez", "Mensah",
-    "Nowak", "Okafor", "Petrov", "Quispe", "Rossi", "Schmidt", "Tanaka", "Usman", "Vega", "Weber", "Yilmaz", "Zhang",
-)  # fmt: skip
+    "Abebe",
+    "Bauer",
+    "Costa",
+    "Dogan",
+    "Eriksen",
+    "Fischer",
+    "Garcia",
+    "Haddad",
+    "Ivanova",
+    "Jansen",
+    "Kimura",
+    "Lopez",
+    "Mensah",
+    "Nowak",
+    "Okafor",
+    "Petrov",
+    "Quispe",
+    "Rossi",
+    "Schmidt",
+    "Tanaka",
+    "Usman",
+    "Vega",
+    "Weber",
+    "Yilmaz",
+    "Zhang",
+)
 
 
 class Writer:
@@ -78,15 +166,14 @@ class Writer:
         return f"{_LESSONS[position % len(_LESSONS)]}: {topic}"
 
     def prose(self, topic: str, length: int) -> str:
-        """Exactly ``length`` characters (at least 2) of sentences about a topic, ending in a full stop."""
+        """Exactly ``length`` characters of sentences about a topic, the last of them cut short."""
         found: list[str] = []
         so_far = -1
         while so_far < length:
             sentence = self._random.choice(_SENTENCES).format(topic)
             found.append(sentence)
             so_far += len(sentence) + 1
-        text = " ".join(found)[: length - 1]
-        return (text[:-1] + "s." if text[-1] in " .,;" else text + ".")
+        return " ".join(found)[: length - 1] + "…"
 
     def html(self, topic: str, length: int) -> str:
         """One paragraph of HTML, ``length`` characters with its tags; it passes the platform's sanitizer unchanged."""

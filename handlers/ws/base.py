@@ -38,7 +38,7 @@ LONGEST_REF = 64
 
 
 class SocketHandler(WebSocketHandler):
-    """A socket of a known person. Subclasses declare ``@permit`` on the class, begin in ``opened`` and work by ``job_of``."""
+    """A socket of a known person. Subclasses declare ``@permit``, begin in ``opened`` and work by ``job_of``."""
 
     manner: ClassVar[Manner] = SESSION
     leeway_s: ClassVar[float] = 0
@@ -71,9 +71,13 @@ class SocketHandler(WebSocketHandler):
             flat = self.manner.flat
             self.peer.wire.send(control_frame(type, data, self.hub.now(), flat=flat, **position))
 
+    def asked(self, name: str) -> str:
+        """A parameter of the query, empty if it is absent; what is no UTF-8 becomes text that no check accepts."""
+        return self.request.query_arguments.get(name, [b""])[-1].decode(errors="replace")
+
     def position(self) -> tuple[int | None, UUID | None]:
         """(offset, epoch) of the query; None for what is absent or is no position, as of one that has nothing yet."""
-        offset, epoch = self.get_query_argument("offset", ""), self.get_query_argument("epoch", "")
+        offset, epoch = self.asked("offset"), self.asked("epoch")
         after = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 19 else None
         return after, uuid_or_none(epoch)
 
@@ -120,7 +124,7 @@ class SocketHandler(WebSocketHandler):
         self.set_nodelay(True)
         wire = Wire(self, self.c.settings.socket_backlog_frames, self._slow)
         try:
-            claims = self.c.tokens.verify(self.get_query_argument("token", ""), leeway_s=self.leeway_s)
+            claims = self.c.tokens.verify(self.asked("token"), leeway_s=self.leeway_s)
         except Unauthenticated as refused:
             wire.close(Close.UNAUTHENTICATED, refused.code)
             return
@@ -153,7 +157,7 @@ class SocketHandler(WebSocketHandler):
 
     def _principal(self, claims: Claims) -> Principal:
         """The caller; ``tenant`` of the query counts as a wish, as the tenant header does on public routes."""
-        asked = None if claims.pinned else uuid_or_none(self.get_query_argument("tenant", ""))
+        asked = None if claims.pinned else uuid_or_none(self.asked("tenant"))
         return Principal(
             user_id=claims.user_id,
             session_id=claims.session_id,

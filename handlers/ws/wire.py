@@ -126,8 +126,7 @@ class Wire:
         self._forget_queue()
 
     def _forget_queue(self) -> None:
+        """Let go of what waits. The task ends by itself: Tornado does not bear the cancelling of a write."""
         if self._queue is not None:
             self._queue.clear()
             self._queued_bytes = 0
-        if self._task is not None:
-            self._task.cancel()

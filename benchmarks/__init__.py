@@ -1,0 +1,1 @@
+"""How fast EduRise is, in ratios: ``python -m benchmarks [--only NAME …] [--json FILE]``; README.md says how."""

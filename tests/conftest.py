@@ -1,0 +1,75 @@
+"""Fixtures for all tests: one event loop and one migrated database for each test process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import uvloop
+from tornado.ioloop import IOLoop
+
+from edurise.adapters.clock import SetClock
+from edurise.adapters.migrations import migrate
+from edurise.adapters.provision import DatabaseUrls
+from edurise.config import Settings, read_settings
+from edurise.container import build
+from edurise.db import Urls
+from tests.harness.machine import amqp_prefix, forget_keys, own_database, redis_prefix, require
+from tests.harness.world import World
+
+
+@pytest.fixture(scope="session")
+def io_loop() -> Iterator[IOLoop]:
+    """In the place of pytest-tornado's, which uses a deprecated call; one loop for all, as in a process."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        yield IOLoop.current()
+        asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[DatabaseUrls]:
+    """A database of this test process, built by the migrations."""
+    with own_database("main") as urls:
+        migrate(urls.owner)
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a test process: cheap hashes, wide limits, a sandbox gateway and mail to a folder."""
+    folder: Path = tmp_path_factory.mktemp("data")
+    return read_settings(
+        {
+            "EDU_MODE": "test",
+            "EDU_DATA_DIR": str(folder),
+            "EDU_REDIS_PREFIX": redis_prefix(),
+            "EDU_AMQP_PREFIX": amqp_prefix(),
+            "EDU_ARGON2_MEMORY_KIB": "8",
+            "EDU_ARGON2_TIME_COST": "1",
+            "EDU_ARGON2_PARALLELISM": "1",
+            "EDU_PUBLIC_READS_PER_MIN": "1000000",
+            "EDU_SENSITIVE_CALLS_PER_MIN": "1000000",
+            "EDU_CACHE_S": "0",
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def world(io_loop: IOLoop, database: DatabaseUrls, settings: Settings) -> Iterator[World]:
+    """A running web process inside this one."""
+    redis_url = require("redis")
+    clock = SetClock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1))
+
+    async def start() -> World:
+        found = World(build(settings, Urls(database.application, database.system), redis_url, clock), clock)
+        await found.start()
+        return found
+
+    running: World = io_loop.run_sync(start)
+    yield running
+    io_loop.run_sync(running.stop)
+    forget_keys(redis_prefix())

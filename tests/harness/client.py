@@ -1,0 +1,72 @@
+"""A client of the API as browsers are: JSON in, JSON out, nothing raised for a refusal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.httputil import HTTPHeaders
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: HTTPHeaders
+    content: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The whole JSON body."""
+        return json.loads(self.content)
+
+    @property
+    def data(self) -> Any:
+        """The body's ``data``."""
+        return self.body["data"]
+
+    @property
+    def code(self) -> str | None:
+        """The error code."""
+        return self.body.get("code")
+
+
+class Client:
+    """Calls one server, as one person or as nobody."""
+
+    def __init__(self, base_url: str, token: str | None = None, headers: dict[str, str] | None = None) -> None:
+        self.base_url = base_url
+        self.token = token
+        self.headers = headers or {}
+
+    def as_(self, token: str | None, **headers: str) -> Client:
+        """The same server as somebody else; ``X_Tenant_ID`` becomes ``X-Tenant-ID``."""
+        return Client(self.base_url, token, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        return await self.call("GET", path, headers=headers)
+
+    async def post(self, path: str, data: Any = None, **headers: str) -> Answer:
+        return await self.call("POST", path, {} if data is None else data, headers=headers)
+
+    async def patch(self, path: str, data: Any, **headers: str) -> Answer:
+        return await self.call("PATCH", path, data, headers=headers)
+
+    async def call(
+        self, method: str, path: str, data: Any = None, *, raw: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """One request. ``raw`` is sent as it is, whatever its content type says."""
+        sent = {"Content-Type": "application/json"} if data is not None or raw is not None else {}
+        sent |= self.headers | {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+        if self.token:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        body = raw if raw is not None else (None if data is None else json.dumps(data).encode())
+        request = HTTPRequest(
+            self.base_url + path, method, HTTPHeaders(sent), body,
+            allow_nonstandard_methods=True, follow_redirects=False, decompress_response=False, request_timeout=20,
+        )
+        found = await AsyncHTTPClient().fetch(request, raise_error=False)
+        return Answer(found.code, found.headers, found.body or b"")

@@ -1,0 +1,72 @@
+"""Registration, log-in, refresh, log-out, and what the contract's flags follow from."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.harness.world import PASSWORD, World
+
+AUTH = "/api/v1/accounts/auth"
+
+
+@pytest.mark.gen_test
+async def test_a_registered_teacher_becomes_one_by_approval(world: World) -> None:
+    school = world.organization()
+    administrator = world.person("admin", school)
+    form = {
+        "email": "New.Teacher@Example.org", "password": PASSWORD, "password_confirm": PASSWORD,
+        "first_name": "Nina", "last_name": "Teacher", "is_teacher": True,
+    }  # fmt: skip
+    made = await world.anonymous.post(f"{AUTH}/register/", form, X_Tenant_ID=str(school))
+    assert made.status == 201
+    user = made.data["user"]
+    assert (user["is_teacher"], user["is_approved_teacher"], user["role"]) == (True, False, "student")
+    assert user["organization"]["id"] == str(school)
+    teacher = world.anonymous.as_(made.data["access"])
+    own = (await teacher.get("/api/v1/teacher-approvals/")).data
+    assert own["count"] == 1 and own["results"][0]["status"] == "pending"
+    refused = await teacher.post(f"/api/v1/teacher-approvals/{own['results'][0]['id']}/approve/")
+    assert (refused.status, refused.code) == (403, "PERMISSION_DENIED")
+    listed = (await world.of(administrator).get("/api/v1/teacher-approvals/")).data
+    assert [one["user_email"] for one in listed] == ["New.Teacher@example.org"]
+    approved = await world.of(administrator).post(f"/api/v1/accounts/teacher-approvals/{listed[0]['id']}/approve/")
+    assert approved.status == 200 and approved.data["status"] == "approved"
+    me = (await teacher.get("/api/v1/users/me/")).body
+    assert (me["is_teacher"], me["is_approved_teacher"], me["role"]) == (True, True, "teacher")
+
+
+@pytest.mark.gen_test
+async def test_log_in_by_any_case_and_a_wrong_password_is_400(world: World) -> None:
+    person = world.person()
+    good = await world.anonymous.post(f"{AUTH}/login/", {"email": person.email.upper().replace("EXAMPLE", "example"), "password": PASSWORD})
+    assert good.status == 200 and good.body["access"] == good.data["access"]
+    bad = await world.anonymous.post(f"{AUTH}/login/", {"email": person.email, "password": "wrong password"})
+    unknown = await world.anonymous.post(f"{AUTH}/login/", {"email": "nobody@example.org", "password": "wrong password"})
+    assert (bad.status, bad.code) == (unknown.status, unknown.code) == (400, "INVALID_CREDENTIALS")
+    assert bad.body["message"] == unknown.body["message"]
+
+
+@pytest.mark.gen_test
+async def test_refresh_has_a_grace_and_then_a_stolen_token_ends_the_family(world: World) -> None:
+    person = world.person()
+    used = {"refresh": person.refresh}
+    answers = [await world.anonymous.post(f"{AUTH}/token/refresh/", used) for _ in range(3)]
+    assert [one.status for one in answers] == [200, 200, 200]
+    assert len({one.data["refresh"] for one in answers}) == 3
+    world.clock.advance(timedelta(seconds=31))
+    late = await world.anonymous.post(f"{AUTH}/token/refresh/", used)
+    assert (late.status, late.code) == (401, "TOKEN_REUSED")
+    dead = await world.anonymous.post(f"{AUTH}/token/refresh/", {"refresh": answers[0].data["refresh"]})
+    assert (dead.status, dead.code) == (401, "TOKEN_INVALID")
+
+
+@pytest.mark.gen_test
+async def test_log_out_takes_a_rotated_token_and_ends_the_session_everywhere(world: World) -> None:
+    person = world.person()
+    fresh = await world.anonymous.post(f"{AUTH}/token/refresh/", {"refresh": person.refresh})
+    out = await world.of(person).post(f"{AUTH}/logout/", {"refresh_token": person.refresh})
+    assert out.status == 200
+    again = await world.anonymous.post(f"{AUTH}/token/refresh/", {"refresh": fresh.data["refresh"]})
+    assert again.status == 401
