@@ -1,12 +1,13 @@
 """Two consumers of RabbitMQ that commit one row for each message. ``python -m benchmarks.consumers relay|worker|bare``.
 
-``relay`` and ``worker`` are the product's own machinery with one actor, whose only hop notes one row. ``bare`` is the
-least that does the same by hand: aio-pika, a pool of threads, one INSERT, one commit, one ack.
+``relay`` and ``worker`` are the product's own processes with one more actor, whose only hop notes one row. ``bare`` is
+the least that does the same by hand: aio-pika, a pool of threads, one INSERT, one commit, one ack.
 """
 
 from __future__ import annotations
 
 import asyncio
+import runpy
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,17 +22,14 @@ from aio_pika.abc import AbstractIncomingMessage
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
-from actors.registry import Registry, actor
-from actors.relay import Relay
-from actors.runtime import DeliveryHop, Runtime
+from actors.registry import actor
+from actors.runtime import DeliveryHop
+from benchmarks.processes import ROOT
 from edurise import activity
-from edurise.adapters.bells import RedisBells
-from edurise.adapters.rabbit import RabbitTransport
 from edurise.authz import Principal
 from edurise.config import Settings, read_settings
-from edurise.container import Container, build
-from edurise.db import Urls
-from edurise.outbox import BELL, Event
+from edurise.container import Container
+from edurise.outbox import Event
 
 QUEUE = "benchmark"
 BARE_QUEUE, BARE_TABLE = "bare", "bare_rows"
@@ -46,33 +44,21 @@ class Measured(Event):
     course_id: UUID
 
 
-REGISTRY = Registry()
-
-
 def note(session: Session, who: Principal, event: Measured) -> None:
     """The one row."""
     activity.note(session, who.tenant, event.person_id, "measured", "course", event.course_id)
 
 
-@actor(on=Measured, name=QUEUE, registry=REGISTRY)
+@actor(on=Measured, name=QUEUE)
 async def measure(_c: Container, event: Measured, hop: DeliveryHop) -> None:
     """One final hop."""
     await hop(note, event, final=True)
 
 
-async def product(settings: Settings, part: str) -> None:
-    """The product's relay or worker, with the one actor."""
-    if not (settings.database_url and settings.database_system_url and settings.redis_url and settings.amqp_url):
-        raise RuntimeError("the benchmark names every service")
-    c = build(settings, Urls(settings.database_url, settings.database_system_url), settings.redis_url)
-    transport = RabbitTransport(settings.amqp_url, settings.amqp_prefix, prefetch=settings.worker_prefetch)
-    sys.stderr.write(f"{part} is up\n")
-    if part == "worker":
-        await Runtime(c, REGISTRY).run(transport)
-        return
-    bells = RedisBells(c.announcer, [BELL])
-    bells.start()
-    await Relay(c, transport, bells, REGISTRY.wanted()).run()
+def product(part: str) -> None:
+    """The product's relay or worker, which now know the actor above."""
+    sys.argv = ["run.py", part]
+    runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
 
 
 async def bare(settings: Settings) -> None:
@@ -88,7 +74,7 @@ async def bare(settings: Settings) -> None:
         f"{settings.amqp_prefix}{BARE_QUEUE}", durable=True, arguments={"x-queue-type": "quorum"}
     )
     await queue.consume(partial(_taken, engine, threads))
-    sys.stderr.write("bare is up\n")
+    sys.stderr.write("EduRise bare is up\n")
     await asyncio.Event().wait()
 
 
@@ -107,8 +93,10 @@ def _stored(engine: Engine, key: str) -> None:
 
 def main(part: str) -> None:
     """Run one of the parts until the process is ended."""
-    settings = read_settings()
-    uvloop.run(bare(settings) if part == "bare" else product(settings, part))
+    if part == "bare":
+        uvloop.run(bare(read_settings()))
+    else:
+        product(part)
 
 
 if __name__ == "__main__":

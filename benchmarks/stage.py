@@ -17,7 +17,7 @@ from uuid import UUID
 import aio_pika
 import orjson
 from argon2 import PasswordHasher
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from benchmarks.load import Plan, Seen
@@ -127,7 +127,7 @@ class Stage:
 
     def part(self, verb: str, **settings: str) -> Child:
         """A worker, relay or scheduler."""
-        return self.spawn(verb, ["run.py", verb], self.settings(**settings), ready=f"{verb} ")
+        return self.spawn(verb, ["run.py", verb], self.settings(**settings), ready=f"EduRise {verb}")
 
     def spawn(
         self, name: str, arguments: Sequence[str], settings: Mapping[str, str], *, ready: str | None = None
@@ -137,6 +137,12 @@ class Stage:
         if ready is not None:
             child.wait_for_line(ready)
         return child
+
+    def forget_events(self) -> None:
+        """Let nobody react to what earlier figures recorded, so that a relay begins with an empty table."""
+        engine = create_engine(self.urls.owner, poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE outbox SET spread_at = now() WHERE spread_at IS NULL"))
 
     def counted(self) -> tuple[Child, Path]:
         """A web process without its cache that writes each statement to a file."""

@@ -277,8 +277,8 @@ def replay(session: Session, event_id: UUID | None = None, actor: str | None = N
 def forget_done(session: Session, kept: timedelta, limit: int = 10_000) -> int:
     """Delete deliveries that were done longer than ``kept`` ago, at most ``limit`` (system role); returns how many.
 
-    They are found by their key, which begins with the time of the event: an index of ``done_at`` would cost every delivery
-    a write.
+    They are found by their key, which begins with the time of the event: an index of ``done_at`` would cost every
+    delivery a write.
     """
     before = moment(session) - kept
     statement = text("""

@@ -37,6 +37,7 @@ def deliveries(stage: Stage) -> Measured:
     with owner.begin() as connection:
         connection.execute(text(f"CREATE TABLE IF NOT EXISTS {BARE_TABLE} (id uuid PRIMARY KEY, at timestamptz)"))
         connection.execute(text(f"GRANT INSERT ON {BARE_TABLE} TO edurise_app"))
+    stage.forget_events()
     settings = stage.settings(EDU_WORKER_PREFETCH=_PREFETCH)
     ours: list[float] = []
     bare: list[float] = []
@@ -85,7 +86,7 @@ def _bare(stage: Stage, settings: dict[str, str]) -> float:
 
 
 def _child(stage: Stage, part: str, settings: dict[str, str]) -> Child:
-    return stage.spawn(f"consumers {part}", ["-m", "benchmarks.consumers", part], settings, ready=f"{part} is up")
+    return stage.spawn(f"consumers {part}", ["-m", "benchmarks.consumers", part], settings, ready=f"EduRise {part}")
 
 
 def _rate(stage: Stage, children: list[Child], rows: str, before: int) -> float:

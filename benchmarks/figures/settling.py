@@ -28,6 +28,7 @@ def settled_to_frame(stage: Stage) -> Measured:
     so the figure is never too good.
     """
     web = stage.web()
+    stage.forget_events()
     parts = [stage.part("worker"), stage.part("relay")]
     seen = asyncio.run(_Shop(stage, web.port).open())
     for part in parts:

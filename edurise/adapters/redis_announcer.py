@@ -243,7 +243,6 @@ def _client(url: str, socket_timeout: float | None) -> Redis:
         protocol=2,  # with 3 the messages of a subscription are pushed past the reader
         socket_connect_timeout=CALL_S,
         socket_timeout=socket_timeout,
-        socket_keepalive=True,
         retry=Retry(NoBackoff(), 1),
         health_check_interval=0,
     )
