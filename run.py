@@ -1,4 +1,5 @@
-"""EduRise's command line and only composition root: it alone imports every package and joins adapters to what uses them."""
+"""EduRise's command line and only composition root: it alone imports every package and joins adapters to what uses
+them."""
 
 from __future__ import annotations
 
@@ -109,7 +110,9 @@ async def run(settings: Settings, found: Resources, parts: tuple[str, ...], anno
             if "worker" in parts:
                 background.append(asyncio.create_task(Runtime(c, registry).run(transport), name="worker"))
             if "relay" in parts:
-                background.append(asyncio.create_task(Relay(c, transport, bells, registry.wanted()).run(), name="relay"))
+                background.append(
+                    asyncio.create_task(Relay(c, transport, bells, registry.wanted()).run(), name="relay")
+                )
         if "scheduler" in parts:
             background.append(asyncio.create_task(Schedule(c, load_jobs()).run(), name="scheduler"))
         if "web" in parts:
@@ -133,14 +136,16 @@ async def _web(c: Container, bells: RedisBells) -> AsyncIterator[None]:
     try:
         listening = bind_sockets(c.settings.port, c.settings.host, reuse_port=False)
     except OSError as taken:
-        raise Refused(f"Port {c.settings.port} on {c.settings.host} cannot be used ({taken.strerror}); set PORT to a free one.") from None
-    await read_revocations(c)
+        raise Refused(
+            f"Port {c.settings.port} on {c.settings.host} cannot be used ({taken.strerror}); set PORT to a free one."
+        ) from None
+    await read_revocations(c.db, c.tokens)
     observer = Observer(c.clock)
     hub = Hub(c)
     application = WebApplication(c, observer, hub)
     server = serve(application, c.settings.body_limit_bytes)
     await hub.start()
-    watch = asyncio.create_task(watch_revocations(c, bells, hub.sweep), name="revocations")
+    watch = asyncio.create_task(watch_revocations(c.db, c.tokens, bells, hub.sweep), name="revocations")
     server.add_sockets(listening)
     try:
         yield
@@ -157,7 +162,9 @@ async def _web(c: Container, bells: RedisBells) -> AsyncIterator[None]:
 
 def _transport(settings: Settings, parts: tuple[str, ...]) -> Transport:
     if settings.amqp_url:
-        return RabbitTransport(settings.amqp_url, settings.amqp_prefix, prefetch=settings.worker_prefetch, drain_s=settings.drain_s)
+        return RabbitTransport(
+            settings.amqp_url, settings.amqp_prefix, prefetch=settings.worker_prefetch, drain_s=settings.drain_s
+        )
     if {"worker", "relay"} <= set(parts):
         return LocalTransport(concurrency=settings.worker_prefetch, drain_s=settings.drain_s)
     raise Refused("A worker and a relay in separate processes need RabbitMQ: set AMQP_URL, or run `python run.py all`.")
@@ -232,7 +239,9 @@ def everything() -> None:
     with refusals():
         settings = _settings()
         if settings.production:
-            raise Refused("`all` is for development; in production run web, worker, relay and scheduler as separate processes.")
+            raise Refused(
+                "`all` is for development; in production run web, worker, relay and scheduler as separate processes."
+            )
         start(settings, ALL, lambda: _welcome(settings), prepare=True)
 
 
@@ -358,17 +367,22 @@ def replay_dead(event: UUID, actor: Annotated[str, typer.Option(help="Only this 
 
 @cli.command("provision")
 def provision_roles(
-    admin_url: Annotated[str, typer.Option(help="postgresql+psycopg2:// URL of a role that may create roles and databases.")] = "",
+    admin_url: Annotated[
+        str, typer.Option(help="postgresql+psycopg2:// URL of a role that may create roles and databases.")
+    ] = "",
     database: Annotated[str, typer.Option(help="Name of the database.")] = "edurise",
     show: Annotated[bool, typer.Option("--print", help="Print the statements and run nothing.")] = False,
 ) -> None:
-    """Create the roles and the database; passwords are the operator's to set unless --admin-url points to a trusted server."""
+    """Create the roles and the database; passwords are the operator's to set unless --admin-url points to a trusted
+    server."""
     with refusals():
         if show or not admin_url:
             typer.echo(provision_sql(database))
             return
         made = provision(admin_url, database, None)
-        typer.echo(f"DATABASE_URL={made.application}\nDATABASE_OWNER_URL={made.owner}\nDATABASE_SYSTEM_URL={made.system}")
+        typer.echo(
+            f"DATABASE_URL={made.application}\nDATABASE_OWNER_URL={made.owner}\nDATABASE_SYSTEM_URL={made.system}"
+        )
 
 
 if __name__ == "__main__":

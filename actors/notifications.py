@@ -1,4 +1,5 @@
-"""What people are told about what happened: a row and a live frame by one actor, an e-mail by another, so that neither waits for the other."""
+"""What people are told about what happened: a row and a live frame by one actor, an e-mail by another, so that neither
+waits for the other."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ async def tell_the_buyer(c: Container, event: PaymentSettled, hop: DeliveryHop) 
     """The payment arrived."""
     params = {"course": event.course_title, "amount_minor": event.amount_minor, "currency": event.currency}
     data = {"course_id": str(event.course_id), "payment_id": str(event.payment_id)}
-    await hop(service.notify, event.learner_id, "payment_settled", event.id, params, data, person=event.learner_id, final=True)
+    await hop(
+        service.notify, event.learner_id, "payment_settled", event.id, params, data, person=event.learner_id, final=True
+    )
 
 
 @actor(on=PaymentSettled, fatal=(NotFound,))
@@ -46,7 +49,14 @@ async def tell_the_learner(c: Container, event: CourseEnrolled, hop: DeliveryHop
     title = await hop(courses.title_of, event.course_id)
     data = {"course_id": str(event.course_id)}
     await hop(
-        service.notify, event.person_id, "course_enrollment", event.id, {"course": title}, data, person=event.person_id, final=True
+        service.notify,
+        event.person_id,
+        "course_enrollment",
+        event.id,
+        {"course": title},
+        data,
+        person=event.person_id,
+        final=True,
     )
 
 
@@ -64,7 +74,9 @@ async def mail_the_learner(c: Container, event: CourseEnrolled, hop: DeliveryHop
 async def tell_the_teacher(c: Container, event: TeacherApproved, hop: DeliveryHop) -> None:  # noqa: ARG001 - every actor's signature
     """They may teach now."""
     params = {"organization": await hop(tenants.name_of)}
-    await hop(service.notify, event.person_id, "teacher_approved", event.id, params, {}, person=event.person_id, final=True)
+    await hop(
+        service.notify, event.person_id, "teacher_approved", event.id, params, {}, person=event.person_id, final=True
+    )
 
 
 @actor(on=TeacherApproved, fatal=(NotFound,))

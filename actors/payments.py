@@ -1,4 +1,5 @@
-"""What a gateway reported is asked of the gateway again, and settled: order and repetition of its messages do not matter."""
+"""What a gateway reported is asked of the gateway again, and settled: order and repetition of its messages do not
+matter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Alembic's environment: one connection as the owner, DDL under time-outs, the models as the target of ``alembic check``."""
+"""Alembic's environment: one connection as the owner, DDL under time-outs, the models as the target of ``alembic
+check``."""
 
 from __future__ import annotations
 
@@ -15,9 +16,12 @@ if config.config_file_name is not None and config.attributes.get("configure_logg
     fileConfig(config.config_file_name)
 
 
-def include_object(thing: object, name: str | None, kind: str, reflected: bool, compare_to: object) -> bool:
+def include_object(_thing: object, name: str | None, kind: str, reflected: bool, _compare_to: object) -> bool:
     """Partitions are made and dropped by the scheduler; they are no part of the model."""
-    return not (kind == "table" and reflected and name is not None and "_p2" in name or name is not None and name.endswith("_default"))
+    return not (
+        (kind == "table" and reflected and name is not None and "_p2" in name)
+        or (name is not None and name.endswith("_default"))
+    )
 
 
 def run() -> None:

@@ -15,8 +15,11 @@ _TRUNK = (
     "typer/main.py)",
     "_click/core.py)",
     "asyncio/runners.py)",
+    "uvloop/__init__.py)",
     "(run.py)",
-    "threading.py)",
+    "(<frozen runpy>)",
+    "benchmarks/consumers.py)",
+    "(threading.py)",
     "futures/thread.py)",
 )
 """Where every stack begins: frames that say nothing about a request."""

@@ -39,7 +39,12 @@ def note(
     """
     session.add(
         Activity(
-            tenant_id=tenant_id, person_id=person_id, kind=kind, object_kind=object_kind, object_id=object_id,
-            seconds=seconds, at=moment(session),
+            tenant_id=tenant_id,
+            person_id=person_id,
+            kind=kind,
+            object_kind=object_kind,
+            object_id=object_id,
+            seconds=seconds,
+            at=moment(session),
         )
-    )  # fmt: skip
+    )

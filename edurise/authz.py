@@ -1,7 +1,9 @@
 """Who asks, where they stand, and what each permission demands.
 
-A *principal* is what a token says about a request: a person, a session and the organization it wants to act in. It names no role. A *standing*
-is what the database says about that person in the organization of the row at hand; it is read by ``enter()`` at the start of every hop. A
+A *principal* is what a token says about a request: a person, a session and the organization it wants to act in. It
+names no role. A *standing*
+is what the database says about that person in the organization of the row at hand; it is read by ``enter()`` at the
+start of every hop. A
 *permission* names the grades of standing that it accepts.
 """
 
@@ -89,7 +91,8 @@ MINE = About("mine", None)
 class Principal:
     """The caller of one request, before and (with ``standing``) after ``enter()``.
 
-    ``wanted`` is the organization that the request asks to act in, by pin, header, token or host in that order; ``strict`` says that the
+    ``wanted`` is the organization that the request asks to act in, by pin, header, token or host in that order;
+    ``strict`` says that the
     caller named it in a header and must be told when it cannot be used.
     """
 
@@ -136,7 +139,8 @@ _SEEING = frozenset(
 def admit(who: Principal, standing: Standing, about: About | None) -> Principal:
     """Return ``who`` with its standing, or refuse.
 
-    Someone who may not even know that the row exists is told NotFound; who can see it and may not do this, Forbidden; an anonymous caller of
+    Someone who may not even know that the row exists is told NotFound; who can see it and may not do this, Forbidden;
+    an anonymous caller of
     what needs a person, or one whose account is gone, Unauthenticated.
     """
     if not standing.grades.isdisjoint(who.needs.grades):

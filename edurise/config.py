@@ -80,13 +80,18 @@ class Settings:
 
 
 def read_settings(environment: dict[str, str] | None = None) -> Settings:
-    """Read and validate the environment (or, in tests, a mapping in its place); raises SettingsError with every fault."""
+    """Read and validate the environment (or, in tests, a mapping in its place); raises SettingsError with every
+    fault."""
     env = _OverlaidEnv(environment) if environment is not None else Env(eager=False)
     values = _bare(env) | _prefixed(env)
     try:
         env.seal()
     except EnvValidationError as refused:
-        listed = dict(refused.error_messages) if isinstance(refused.error_messages, Mapping) else {"environment": refused.error_messages}
+        listed = (
+            dict(refused.error_messages)
+            if isinstance(refused.error_messages, Mapping)
+            else {"environment": refused.error_messages}
+        )
         raise SettingsError({name: [str(line) for line in found] for name, found in listed.items()}) from refused
     settings = Settings(**values)  # type: ignore[arg-type]  # environs returns untyped values, validated one by one above
     faults = _faults_of_production(settings)

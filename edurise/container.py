@@ -35,7 +35,8 @@ LOG = structlog.get_logger("edurise")
 
 
 class Tasks:
-    """Work that outlives the request or socket that began it. Failures are logged; closing waits for what is under way."""
+    """Work that outlives the request or socket that began it. Failures are logged; closing waits for what is under
+    way."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -97,14 +98,18 @@ class Container:
 
 
 def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = None) -> Container:
-    """Build everything; call it on the loop that will use it. Reads (or makes) the signing keys, so the database must be migrated."""
+    """Build everything; call it on the loop that will use it. Reads (or makes) the signing keys, so the database must
+    be migrated."""
     clock = clock or SystemClock()
     tasks = Tasks()
     announcer = RedisAnnouncer(redis_url, settings.redis_prefix)
     db = Database(
-        urls, clock,
-        pool_size=settings.pool_size, backlog=settings.pool_backlog, on_commit=_Telling(announcer, tasks),
-    )  # fmt: skip
+        urls,
+        clock,
+        pool_size=settings.pool_size,
+        backlog=settings.pool_backlog,
+        on_commit=_Telling(announcer, tasks),
+    )
     ring = db.system_sync(keys.load, settings.secret_key)
     return Container(
         settings=settings,
@@ -129,7 +134,8 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
 
 
 class _Telling:
-    """Called in a hop's thread after its commit; tells the other processes from the loop, without making the hop wait."""
+    """Called in a hop's thread after its commit; tells the other processes from the loop, without making the hop
+    wait."""
 
     def __init__(self, announcer: RedisAnnouncer, tasks: Tasks) -> None:
         self._announcer = announcer
@@ -147,10 +153,13 @@ class _Telling:
 
 
 def _gateways(settings: Settings) -> dict[str, PaymentGateway]:
-    """By the method that clients name. Without a Stripe key the sandbox stands in and says so; production refuses to start so."""
+    """By the method that clients name. Without a Stripe key the sandbox stands in and says so; production refuses to
+    start so."""
     if settings.stripe_secret_key and settings.stripe_webhook_secret:
         stripe = StripeGateway(
-            api_key=settings.stripe_secret_key, webhook_secret=settings.stripe_webhook_secret, api_url=settings.stripe_api_url
+            api_key=settings.stripe_secret_key,
+            webhook_secret=settings.stripe_webhook_secret,
+            api_url=settings.stripe_api_url,
         )
         return {"stripe": stripe}
     return {"stripe": SandboxGateway(derive(settings.secret_key, "sandbox-gateway"))}

@@ -1,7 +1,10 @@
-"""The unit of work: one hop to a thread, one session, one transaction, one commit. Nothing else in the code base commits.
+"""The unit of work: one hop to a thread, one session, one transaction, one commit. Nothing else in the code base
+commits.
 
-A hop begins with the definer function ``enter()``, which finds the organization from the row at hand, sets ``app.tenant`` and ``app.user`` for
-row-level security, and returns how the caller stands there. The permission that the caller's verb declared is checked before the function runs.
+A hop begins with the definer function ``enter()``, which finds the organization from the row at hand, sets
+``app.tenant`` and ``app.user`` for
+row-level security, and returns how the caller stands there. The permission that the caller's verb declared is checked
+before the function runs.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, DateTime, Engine, MetaData, Text, Uuid, create_engine, event
@@ -43,10 +46,11 @@ _ENTER = "select tenant, grades, member_role, known from enter(%s, %s, %s, %s, %
 
 
 class Base(DeclarativeBase):
-    """Base of every model. Keys are UUIDv7, times are ``timestamptz``, text has no length in the database (the edge bounds it)."""
+    """Base of every model. Keys are UUIDv7, times are ``timestamptz``, text has no length in the database (the edge
+    bounds it)."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {UUID: Uuid(), str: Text(), datetime: DateTime(timezone=True)}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {UUID: Uuid(), str: Text(), datetime: DateTime(timezone=True)}
 
 
 class Keyed:
@@ -56,7 +60,8 @@ class Keyed:
 
 
 class TenantScoped(Keyed):
-    """A row of one organization. ``tenant_id`` is stamped from the hop's standing; a flush for another organization is refused."""
+    """A row of one organization. ``tenant_id`` is stamped from the hop's standing; a flush for another organization is
+    refused."""
 
     tenant_id: Mapped[UUID] = mapped_column()
 
@@ -107,7 +112,8 @@ def _stamp_tenant(session: Session, _context: object, _instances: object) -> Non
 
 
 def flush_unique(session: Session, *, on: str | tuple[str, ...], raises: type[Exception] | Exception) -> None:
-    """Flush; turn a violation of (one of) the unique constraints ``on`` into ``raises`` (``Retry`` re-runs the hop once).
+    """Flush; turn a violation of (one of) the unique constraints ``on`` into ``raises`` (``Retry`` re-runs the hop
+    once).
 
     Any other integrity error passes through: it is ours.
     """
@@ -120,7 +126,8 @@ def flush_unique(session: Session, *, on: str | tuple[str, ...], raises: type[Ex
 
 
 def insert_missing(session: Session, model: type[Base], **values: Any) -> bool:
-    """Insert a row unless a unique key says that it is there already; returns whether it was inserted. The only upsert helper."""
+    """Insert a row unless a unique key says that it is there already; returns whether it was inserted. The only upsert
+    helper."""
     statement = insert(model).values(**values).on_conflict_do_nothing()
     return bool(cast("CursorResult[Any]", session.execute(statement)).rowcount)
 
@@ -203,7 +210,8 @@ class Database:
     ) -> Any:
         """Run ``fn(session, who, *args)`` in one transaction as the application role and return ``out`` of its result.
 
-        Raises NotFound, Forbidden or Unauthenticated by ``who.needs``; Overloaded when too many wait or the database is away.
+        Raises NotFound, Forbidden or Unauthenticated by ``who.needs``; Overloaded when too many wait or the database
+        is away.
         """
         return await self._app.run(lambda: self.run_sync(who, fn, *args, about=about, out=out))
 
@@ -224,8 +232,11 @@ class Database:
 
         return self._transact(self._app.engine, work)
 
-    async def system(self, fn: Callable[Concatenate[Session, P], T], *args: Any, out: Callable[[T], Any] | None = None) -> Any:
-        """Run ``fn(session, *args)`` as the system role: log-in, relay and platform work. Call sites are counted by a test."""
+    async def system(
+        self, fn: Callable[Concatenate[Session, P], T], *args: Any, out: Callable[[T], Any] | None = None
+    ) -> Any:
+        """Run ``fn(session, *args)`` as the system role: log-in, relay and platform work. Call sites are counted by a
+        test."""
         return await self._sys.run(lambda: self.system_sync(fn, *args, out=out))
 
     def system_sync(self, fn: Callable[..., T], *args: Any, out: Callable[[T], Any] | None = None) -> Any:
@@ -261,7 +272,8 @@ class Database:
 
 
 class _Attempt:
-    """One try of one transaction. It remembers whether the commit had begun, for then the outcome is unknown and nothing is repeated."""
+    """One try of one transaction. It remembers whether the commit had begun, for then the outcome is unknown and
+    nothing is repeated."""
 
     def __init__(self, engine: Engine, now: datetime) -> None:
         self._engine = engine
@@ -289,7 +301,9 @@ def _enter(session: Session, who: Principal, about: About | None) -> Principal:
     """Set the organization and the person of this transaction and check the declared permission."""
     connection = session.connection()
     kind, subject = (about.kind, about.id) if about else (None, None)
-    row = connection.exec_driver_sql(_ENTER, (_text(who.user_id), _text(who.wanted), kind, _text(subject), who.service)).one()
+    row = connection.exec_driver_sql(
+        _ENTER, (_text(who.user_id), _text(who.wanted), kind, _text(subject), who.service)
+    ).one()
     if not row.known:
         raise NotFound
     standing = Standing(_uuid(row.tenant), frozenset(Grade(name) for name in row.grades), row.member_role)
@@ -309,8 +323,9 @@ def _uuid(value: object) -> UUID | None:
 
 
 def rows(result: Any) -> list[dict[str, Any]]:
-    """Rows of a select as plain dicts; keys are made plain once a statement, because orjson refuses SQLAlchemy's ``quoted_name``."""
-    keys: Sequence[str] = [str(key) for key in result.keys()]
+    """Rows of a select as plain dicts; keys are made plain once a statement, because orjson refuses SQLAlchemy's
+    ``quoted_name``."""
+    keys: Sequence[str] = [str(key) for key in result.keys()]  # noqa: SIM118 - a result is not a mapping
     return [dict(zip(keys, row, strict=True)) for row in result]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -17,7 +17,8 @@ EVERYTHING = 10_000
 
 @dataclass(frozen=True)
 class Window:
-    """A page of ``size`` rows, ``number`` counting from 1; ``ordering`` is a declared name, "-" before it for descending."""
+    """A page of ``size`` rows, ``number`` counting from 1; ``ordering`` is a declared name, "-" before it for
+    descending."""
 
     number: int = 1
     size: int = EVERYTHING
@@ -39,9 +40,11 @@ class Found:
 class Orderings:
     """The declared orderings of one list. ``tie`` makes the order total, so that pages neither repeat nor lose rows."""
 
-    declared: list[Orderings] = []
+    declared: ClassVar[list[Orderings]] = []
 
-    def __init__(self, default: str, tie: InstrumentedAttribute[Any], columns: Mapping[str, InstrumentedAttribute[Any]]) -> None:
+    def __init__(
+        self, default: str, tie: InstrumentedAttribute[Any], columns: Mapping[str, InstrumentedAttribute[Any]]
+    ) -> None:
         self.default = default
         self.tie = tie
         self.columns = dict(columns)

@@ -19,7 +19,8 @@ class Clock(Protocol):
 class ChannelEvent:
     """One stored event of a durable channel.
 
-    ``offset`` counts from 1 within ``channel`` and has no gaps for committed events; ``epoch`` changes when the numbering starts anew.
+    ``offset`` counts from 1 within ``channel`` and has no gaps for committed events; ``epoch`` changes when the
+    numbering starts anew.
     """
 
     channel: str
@@ -63,15 +64,18 @@ class Bells(Protocol):
     """The waiting side of ``Announcer.ring``. It may miss a ring: whoever waits polls anyway."""
 
     async def wait(self, bell: str, timeout_s: float) -> bool:
-        """Return True as soon as ``bell`` rings, at once if it rang since the last call, False after ``timeout_s``. Never raises for a lost server."""
+        """Return True as soon as ``bell`` rings, at once if it rang since the last call; False after ``timeout_s``.
+
+        Never raises for a server that is away.
+        """
 
 
 @dataclass(frozen=True)
 class Dispatch:
     """An event on its way to one actor.
 
-    ``payload`` is None where it is too large to travel: the actor's side reads it from the outbox. ``attempts`` counts the failures so far;
-    ``again`` says that an earlier copy may have been handled already.
+    ``payload`` is None where it is too large to travel: the actor's side reads it from the outbox. ``attempts`` counts
+    the failures so far; ``again`` says that an earlier copy may have been handled already.
     """
 
     event_id: UUID
@@ -85,7 +89,10 @@ class Dispatch:
 
 
 class Transport(Protocol):
-    """Carries dispatches from the relay to the actors, at least once, in no promised order. The ``deliveries`` table is the truth."""
+    """Carries dispatches from the relay to the actors, at least once, in no promised order.
+
+    It is never the truth: what it loses is sent again from ``deliveries``.
+    """
 
     durable: bool
     """Whether what was published outlives this process."""
@@ -94,12 +101,15 @@ class Transport(Protocol):
         """Send, and return those that the broker confirmed. Never raises for a broker that is away."""
 
     async def consume(
-        self, actors: Sequence[str], handle: Callable[[Dispatch], Awaitable[None]], lost: Callable[[Dispatch], Awaitable[None]]
+        self,
+        actors: Sequence[str],
+        handle: Callable[[Dispatch], Awaitable[None]],
+        lost: Callable[[Dispatch], Awaitable[None]],
     ) -> None:
         """Hand what arrives for these actors to ``handle``, until cancelled; then let the running ones finish.
 
-        A dispatch counts as delivered once ``handle`` returns; if it raises or its process dies, it comes again. One that came too often
-        without that goes to ``lost``.
+        A dispatch counts as delivered once ``handle`` returns; if it raises or its process dies, it comes again. One
+        that came too often without that goes to ``lost``.
         """
 
     async def close(self) -> None:

@@ -1,7 +1,10 @@
-"""Statements of row-level security, for migrations. One place decides how a table is policed; a test reads pg_catalog and compares.
+"""Statements of row-level security, for migrations. One place decides how a table is policed; a test reads pg_catalog
+and compares.
 
-Roles: ``edurise_owner`` owns and migrates, ``edurise_app`` serves requests, ``edurise_system`` does log-in, relay and platform work. Under FORCE
-the owner is policed too, so it has a policy of its own (without it an UPDATE in a migration would silently touch nothing).
+Roles: ``edurise_owner`` owns and migrates, ``edurise_app`` serves requests, ``edurise_system`` does log-in, relay and
+platform work. Under FORCE
+the owner is policed too, so it has a policy of its own (without it an UPDATE in a migration would silently touch
+nothing).
 """
 
 from __future__ import annotations
@@ -15,16 +18,18 @@ ALL = "SELECT, INSERT, UPDATE, DELETE"
 
 
 def tenant_scoped(table: str, *, grants: str = ALL, own: str | None = None) -> Iterator[str]:
-    """Rows of the entered organization only. ``own`` names the column by which a person reads rows over all organizations in the self scope."""
+    """Rows of the entered organization only. ``own`` names the column by which a person reads rows over all
+    organizations in the self scope."""
     yield from _forced(table)
-    yield f"CREATE POLICY tenant ON {table} TO edurise_app USING (tenant_id = {TENANT}) WITH CHECK (tenant_id = {TENANT})"
+    yield _of_tenant(table)
     if own:
         yield f"CREATE POLICY own ON {table} FOR SELECT TO edurise_app USING ({SELF_SCOPE} AND {own} = {PERSON})"
     yield f"GRANT {grants} ON {table} TO edurise_app"
 
 
 def person_scoped(table: str, *, grants: str = ALL, person: str = "user_id") -> Iterator[str]:
-    """Rows of the person at hand; an actor or a colleague may add one inside the entered organization, and read nothing."""
+    """Rows of the person at hand; an actor or a colleague may add one inside the entered organization, and read
+    nothing."""
     yield from _forced(table)
     yield f"CREATE POLICY own ON {table} TO edurise_app USING ({person} = {PERSON}) WITH CHECK ({person} = {PERSON})"
     yield f"CREATE POLICY added ON {table} FOR INSERT TO edurise_app WITH CHECK (tenant_id = {TENANT})"
@@ -35,13 +40,18 @@ def platform_rows(table: str, *, grants: str = "SELECT") -> Iterator[str]:
     """Rows of the platform (no tenant) are read by all, rows of an organization by it alone."""
     yield from _forced(table)
     yield f"CREATE POLICY shared ON {table} FOR SELECT TO edurise_app USING (tenant_id IS NULL OR tenant_id = {TENANT})"
-    yield f"CREATE POLICY tenant ON {table} TO edurise_app USING (tenant_id = {TENANT}) WITH CHECK (tenant_id = {TENANT})"
+    yield _of_tenant(table)
     yield f"GRANT {grants} ON {table} TO edurise_app"
 
 
 def system_only(table: str) -> Iterator[str]:
     """Secrets and platform machinery: the application role has no grant at all."""
     yield from _forced(table)
+
+
+def _of_tenant(table: str) -> str:
+    condition = f"(tenant_id = {TENANT})"
+    return f"CREATE POLICY tenant ON {table} TO edurise_app USING {condition} WITH CHECK {condition}"
 
 
 def _forced(table: str) -> Iterator[str]:

@@ -48,15 +48,24 @@ class WebApplication(Application):
             docs=docs.prepare(ROUTES, ALIASES, VERSION),
         )
         super().__init__(
-            container=c, edge=self.edge, hub=hub, log_function=observer, websocket_max_message_size=c.settings.frame_limit_bytes
+            container=c,
+            edge=self.edge,
+            hub=hub,
+            log_function=observer,
+            websocket_max_message_size=c.settings.frame_limit_bytes,
         )
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+    def find_handler(self, request: HTTPServerRequest, **_kwargs: Any) -> Any:
         found = self.table.find_for(request)
         if found is None:
             return self.get_handler_delegate(request, UnknownPathHandler)
         route, values = found
-        return self.get_handler_delegate(request, route.handler, {"route": route}, path_kwargs={name: value.encode() for name, value in values.items()})
+        return self.get_handler_delegate(
+            request,
+            route.handler,
+            {"route": route},
+            path_kwargs={name: value.encode() for name, value in values.items()},
+        )
 
 
 def serve(application: WebApplication, body_limit_bytes: int) -> HTTPServer:
@@ -70,5 +79,3 @@ def serve(application: WebApplication, body_limit_bytes: int) -> HTTPServer:
         no_keep_alive=False,
         decompress_request=False,
     )
-
-

@@ -26,7 +26,8 @@ _LONGEST_KEY = 200
 
 @stream_request_body
 class RestHandler(RefusingHandler):
-    """One request. ``sensitive`` calls are limited over all processes; ``reads_token`` is false where nobody needs to be known."""
+    """One request. ``sensitive`` calls are limited over all processes; ``reads_token`` is false where nobody needs to
+    be known."""
 
     sensitive = False
     limited = True
@@ -99,7 +100,9 @@ class RestHandler(RefusingHandler):
             raise Invalid("BAD_REQUEST", reason="bad_idempotency_key")
         return key
 
-    async def hop(self, fn: Callable[..., Any], *args: Any, about: About | None = None, out: Callable[[Any], Any] | None = None) -> Any:
+    async def hop(
+        self, fn: Callable[..., Any], *args: Any, about: About | None = None, out: Callable[[Any], Any] | None = None
+    ) -> Any:
         """One unit of work as the caller, under the permission that this verb declares."""
         return await self.c.db.run(self.who, fn, *args, about=about, out=out)
 
@@ -183,6 +186,8 @@ class RestHandler(RefusingHandler):
             self.send(found)
 
     def _page_url(self, number: int) -> str:
-        query = {name: values[-1].decode() for name, values in self.request.query_arguments.items()} | {"page": str(number)}
+        query = {name: values[-1].decode() for name, values in self.request.query_arguments.items()} | {
+            "page": str(number)
+        }
         base = self.c.settings.public_url or f"{self.request.protocol}://{self.request.host}"
         return f"{base}{self.request.path}?{urlencode(query)}"

@@ -32,7 +32,8 @@ class PublicCache:
         return found[1]
 
     async def answer_or_turn(self, key: Key) -> Finished | None:
-        """A fresh answer, or one that another request is just making; None means that it is this caller's turn to make it.
+        """A fresh answer, or one that another request is just making; None means that it is this caller's turn to make
+        it.
 
         Whoever gets None must call ``fill`` or ``release``.
         """

@@ -15,7 +15,8 @@ from edurise.tenants.queries import MAIN
 
 @dataclass(frozen=True)
 class Demand:
-    """What a verb asks of its caller. ``lenient``: an unusable tenant header is ignored. ``reads_token`` is false for log-in and its like."""
+    """What a verb asks of its caller. ``lenient``: an unusable tenant header is ignored. ``reads_token`` is false for
+    log-in and its like."""
 
     permission: Permission
     lenient: bool
@@ -23,7 +24,8 @@ class Demand:
 
 
 def address(request: HTTPServerRequest, trusted: tuple[str, ...]) -> str:
-    """The caller's address: the peer's, or behind a trusted proxy the last address in X-Forwarded-For that is not a trusted proxy."""
+    """The caller's address: the peer's, or behind a trusted proxy the last address in X-Forwarded-For that is not a
+    trusted proxy."""
     peer = request.remote_ip or ""
     if peer not in trusted:
         return peer
@@ -35,7 +37,8 @@ def address(request: HTTPServerRequest, trusted: tuple[str, ...]) -> str:
 
 
 def tenant_header(request: HTTPServerRequest, *, lenient: bool) -> UUID | None:
-    """The organization that the caller names; ``main`` stands for its id. Raises Forbidden for a value that can name none."""
+    """The organization that the caller names; ``main`` stands for its id. Raises Forbidden for a value that can name
+    none."""
     value = request.headers.get("X-Tenant-ID")
     if not value:
         return None
@@ -61,7 +64,8 @@ def bearer(request: HTTPServerRequest) -> str | None:
 
 
 async def caller(c: Container, request: HTTPServerRequest, demand: Demand, ip: str) -> Principal:
-    """The principal of a request. The acting organization is, in this order: a pin, the header, the token's, the host's."""
+    """The principal of a request. The acting organization is, in this order: a pin, the header, the token's, the
+    host's."""
     token = bearer(request) if demand.reads_token else None
     named = tenant_header(request, lenient=demand.lenient)
     if token is None:

@@ -35,8 +35,11 @@ class CoursesHandler(RestHandler):
     @describe(
         summary="Courses: authors see their organization's, drafts included, everybody else what is published. "
         "A page with ?search= or paging, else a bare array",
-        tags=["courses"], query=CourseListQuery, out=CourseOut, shape="page",
-    )  # fmt: skip
+        tags=["courses"],
+        query=CourseListQuery,
+        out=CourseOut,
+        shape="page",
+    )
     async def get(self) -> None:
         query = self.query(CourseListQuery())
         window = self.window(query)
@@ -44,9 +47,14 @@ class CoursesHandler(RestHandler):
 
     @permit(Courses.CREATE)
     @describe(
-        summary="Create a course", tags=["courses"], body=CourseIn, out=CourseOut, status=201, idempotent=True,
+        summary="Create a course",
+        tags=["courses"],
+        body=CourseIn,
+        out=CourseOut,
+        status=201,
+        idempotent=True,
         errors=["IDEMPOTENCY_KEY_REUSED"],
-    )  # fmt: skip
+    )
     async def post(self) -> None:
         self.reply_made(await self.hop(service.create, self.body(CourseIn()), self.idempotency_key()))
 
@@ -56,9 +64,12 @@ class MarketplaceHandler(RestHandler):
 
     @public(cache=True)
     @describe(
-        summary="Published courses of every organization, by filter and full-text search", tags=["courses"],
-        query=MarketplaceQuery, out=page_of(CourseOut), shape="data",
-    )  # fmt: skip
+        summary="Published courses of every organization, by filter and full-text search",
+        tags=["courses"],
+        query=MarketplaceQuery,
+        out=page_of(CourseOut),
+        shape="data",
+    )
     async def get(self) -> None:
         query = self.query(MarketplaceQuery())
         window = self.window(query | {"page": query["page"] or 1})
@@ -69,16 +80,21 @@ class CourseHandler(RestHandler):
     """One course."""
 
     @public(cache=True)
-    @describe(summary="A course with the titles of its published modules", tags=["courses"], out=CourseDetailOut, shape="data")
+    @describe(
+        summary="A course with the titles of its published modules", tags=["courses"], out=CourseDetailOut, shape="data"
+    )
     async def get(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.who = self.who.needing(Courses.READ)
         self.reply(200, await self.hop(queries.course, id, about=About("course", id)))
 
     @permit(Courses.EDIT)
     @describe(
-        summary="Change a course; publish or withdraw it", tags=["courses"], body=CoursePatch, out=CourseOut,
+        summary="Change a course; publish or withdraw it",
+        tags=["courses"],
+        body=CoursePatch,
+        out=CourseOut,
         errors=["COURSE_SUSPENDED"],
-    )  # fmt: skip
+    )
     async def patch(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.reply(200, await self.hop(service.change, id, self.body(CoursePatch()), about=About("course", id)))
 
@@ -88,9 +104,12 @@ class ModulesHandler(RestHandler):
 
     @public()
     @describe(
-        summary="The modules of a course; content and lessons for its learners and staff only", tags=["course-modules"],
-        query=OfCourseQuery, out=ModuleOut, shape="page",
-    )  # fmt: skip
+        summary="The modules of a course; content and lessons for its learners and staff only",
+        tags=["course-modules"],
+        query=OfCourseQuery,
+        out=ModuleOut,
+        shape="page",
+    )
     async def get(self) -> None:
         course_id = self.query(OfCourseQuery())["course"]
         self.who = self.who.needing(Courses.READ)
@@ -107,10 +126,14 @@ class LessonsHandler(RestHandler):
     """The lessons of a module."""
 
     @permit(Courses.STUDY)
-    @describe(summary="The lessons of a module", tags=["course-lessons"], query=OfModuleQuery, out=LessonOut, shape="page")
+    @describe(
+        summary="The lessons of a module", tags=["course-lessons"], query=OfModuleQuery, out=LessonOut, shape="page"
+    )
     async def get(self) -> None:
         module_id = self.query(OfModuleQuery())["module"]
-        self.reply_page(await self.hop(queries.lessons_of_module, module_id, about=About("module", module_id)), self.everything)
+        self.reply_page(
+            await self.hop(queries.lessons_of_module, module_id, about=About("module", module_id)), self.everything
+        )
 
     @permit(Courses.EDIT)
     @describe(summary="Add a lesson", tags=["course-lessons"], body=LessonIn, out=LessonOut, status=201)

@@ -18,10 +18,13 @@ class EnrollHandler(RestHandler):
 
     @permit(Enrollments.ENROLL)
     @describe(
-        summary="Enroll in a free course, or in one that was paid for; a repeat answers 200 with the existing enrollment",
-        tags=["enrollments"], body=EnrollIn, out=EnrollmentOut, status=201,
+        summary="Enroll in a free or a paid-for course; a repeat answers 200 with the existing enrollment",
+        tags=["enrollments"],
+        body=EnrollIn,
+        out=EnrollmentOut,
+        status=201,
         errors=["PAYMENT_REQUIRED", "COURSE_FULL", "COURSE_NOT_ON_SALE"],
-    )  # fmt: skip
+    )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.body(EnrollIn())
         self.reply_made(await self.hop(service.enroll, id, about=About("course", id)))
@@ -32,8 +35,11 @@ class EnrolledCoursesHandler(RestHandler):
 
     @permit(Enrollments.MINE)
     @describe(
-        summary="The courses that one is enrolled in, over all organizations", tags=["enrollments"], out=EnrolledCourseOut, shape="array",
-    )  # fmt: skip
+        summary="The courses that one is enrolled in, over all organizations",
+        tags=["enrollments"],
+        out=EnrolledCourseOut,
+        shape="array",
+    )
     async def get(self) -> None:
         self.reply(200, await self.hop(queries.enrolled_courses, about=MINE))
 

@@ -1,6 +1,7 @@
 """Success envelopes, written with orjson around the data's own bytes.
 
-``{"success": true, "message", "timestamp", "data"}``. The shapes are those of ``guards.Shape``; ``page`` and ``body`` repeat the data's keys at the
+``{"success": true, "message", "timestamp", "data"}``. The shapes are those of ``guards.Shape``; ``page`` and ``body``
+repeat the data's keys at the
 top level, because old clients read only there.
 """
 
@@ -31,7 +32,9 @@ class Finished:
 
     def compressed(self) -> Finished:
         """The same with its gzip twin, for answers that are sent many times."""
-        return Finished(self.status, self.body, self.etag, gzip_once(self.body, 9) if len(self.body) > COMPRESS_FROM else None)
+        return Finished(
+            self.status, self.body, self.etag, gzip_once(self.body, 9) if len(self.body) > COMPRESS_FROM else None
+        )
 
 
 def gzip_once(body: bytes, level: int = 1) -> bytes:
@@ -50,7 +53,8 @@ def stamp(at: datetime) -> str:
 
 
 def envelope(status: int, data: Any, shape: str, at: datetime) -> Finished:
-    """Wrap ``data`` by one of ``guards.Shape``; for ``page`` and ``body`` it is an object. The message of a success is empty: clients show none."""
+    """Wrap ``data`` by one of ``guards.Shape``; for ``page`` and ``body`` it is an object. The message of a success is
+    empty: clients show none."""
     inner = dumps(data)
     parts = [b'{"success":true,"message":"","timestamp":"', stamp(at).encode(), b'"']
     if shape != "none":

@@ -29,7 +29,13 @@ class ReadyHandler(ProbeHandler):
     """The process can serve: its database is migrated, database and Redis answer."""
 
     @public()
-    @describe(summary="Ready: migrated, and database and Redis answer", tags=["operations"], out=ReadyOut, limited=False, errors=["NOT_READY"])
+    @describe(
+        summary="Ready: migrated, and database and Redis answer",
+        tags=["operations"],
+        out=ReadyOut,
+        limited=False,
+        errors=["NOT_READY"],
+    )
     async def get(self) -> None:
         self.reply(200, await self.c.readiness.report())
 

@@ -33,8 +33,13 @@ class LoginHandler(AuthHandler):
 
     @public()
     @describe(
-        summary="Log in", tags=["auth"], body=LoginIn, out=LoginOut, shape="body", errors=["INVALID_CREDENTIALS"],
-    )  # fmt: skip
+        summary="Log in",
+        tags=["auth"],
+        body=LoginIn,
+        out=LoginOut,
+        shape="body",
+        errors=["INVALID_CREDENTIALS"],
+    )
     async def post(self) -> None:
         data = self.body(LoginIn())
         self.reply(200, await flows.log_in(self.c, data["email"], data["password"], self.who.wanted, self.device))
@@ -45,8 +50,14 @@ class RegisterHandler(AuthHandler):
 
     @public()
     @describe(
-        summary="Register", tags=["auth"], body=RegisterIn, out=LoginOut, status=201, shape="body", errors=["EMAIL_TAKEN"],
-    )  # fmt: skip
+        summary="Register",
+        tags=["auth"],
+        body=RegisterIn,
+        out=LoginOut,
+        status=201,
+        shape="body",
+        errors=["EMAIL_TAKEN"],
+    )
     async def post(self) -> None:
         data = self.body(RegisterIn())
         new = NewPerson(data["email"], data["first_name"], data["last_name"], data["is_teacher"], self.language)
@@ -60,9 +71,13 @@ class RefreshHandler(AuthHandler):
 
     @public()
     @describe(
-        summary="Refresh the tokens", tags=["auth"], body=RefreshIn, out=TokensOut, shape="body",
+        summary="Refresh the tokens",
+        tags=["auth"],
+        body=RefreshIn,
+        out=TokensOut,
+        shape="body",
         errors=["TOKEN_INVALID", "TOKEN_REUSED", "TENANT_ACCESS_ERROR"],
-    )  # fmt: skip
+    )
     async def post(self) -> None:
         data = self.body(RefreshIn())
         self.reply(200, await flows.refresh(self.c, data["refresh"], data["tenant_id"]))
@@ -94,8 +109,10 @@ class ApprovalsHandler(RestHandler):
     @permit(Applications.LIST)
     @describe(
         summary="Teacher applications: a bare array for administrators, a page of one's own for an applicant",
-        tags=["teacher-approvals"], out=TeacherApprovalOut, shape="array",
-    )  # fmt: skip
+        tags=["teacher-approvals"],
+        out=TeacherApprovalOut,
+        shape="array",
+    )
     async def get(self) -> None:
         self.reply(200, await self.hop(applications.listed, out=applications.by_reader))
 
@@ -105,9 +122,12 @@ class ApproveHandler(RestHandler):
 
     @permit(Applications.DECIDE)
     @describe(
-        summary="Approve a teacher application", tags=["teacher-approvals"], body=EmptyIn, out=TeacherApprovalOut,
+        summary="Approve a teacher application",
+        tags=["teacher-approvals"],
+        body=EmptyIn,
+        out=TeacherApprovalOut,
         errors=["APPLICATION_DECIDED"],
-    )  # fmt: skip
+    )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.body(EmptyIn())
         self.reply(200, await self.hop(applications.approve, id, about=About("application", id)))

@@ -17,8 +17,12 @@ class NotificationsHandler(RestHandler):
 
     @permit(Notifications.MINE)
     @describe(
-        summary="One's own notifications, newest first", tags=["notifications"], query=NotificationQuery, out=NotificationOut, shape="page",
-    )  # fmt: skip
+        summary="One's own notifications, newest first",
+        tags=["notifications"],
+        query=NotificationQuery,
+        out=NotificationOut,
+        shape="page",
+    )
     async def get(self) -> None:
         query = self.query(NotificationQuery())
         window = self.window(query)
@@ -39,7 +43,9 @@ class MarkAllReadHandler(RestHandler):
     """All notifications are read."""
 
     @permit(Notifications.MINE)
-    @describe(summary="Mark all one's notifications read", tags=["notifications"], body=EmptyIn, out=MarkedOut, shape="body")
+    @describe(
+        summary="Mark all one's notifications read", tags=["notifications"], body=EmptyIn, out=MarkedOut, shape="body"
+    )
     async def post(self) -> None:
         self.body(EmptyIn())
         self.reply(200, await self.hop(service.mark_all_read))

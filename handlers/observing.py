@@ -32,7 +32,9 @@ class Observer:
         self._stream = stream or sys.stdout
         self._lines: list[bytes] = []
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._requests = Counter("edurise_http_requests_total", "Requests.", ["route", "method", "status"], registry=registry)
+        self._requests = Counter(
+            "edurise_http_requests_total", "Requests.", ["route", "method", "status"], registry=registry
+        )
         self._seconds = Histogram(
             "edurise_http_request_seconds", "Time to answer.", ["route", "method"], buckets=_BUCKETS, registry=registry
         )
@@ -83,5 +85,8 @@ class Observer:
         key = (template, label, status)
         found = self._children.get(key)
         if found is None:
-            found = self._children[key] = (self._requests.labels(template, label, str(status)), self._seconds.labels(template, label))
+            found = self._children[key] = (
+                self._requests.labels(template, label, str(status)),
+                self._seconds.labels(template, label),
+            )
         return found

@@ -16,9 +16,13 @@ class PaymentsHandler(RestHandler):
 
     @permit(Payments.START)
     @describe(
-        summary="Refuses raw card data (400); every other payment starts at create_course_payment (409)", tags=["payments"],
-        body=DialogPaymentIn, out=PaymentOut, status=201, errors=["CARD_DATA_REFUSED", "PAYMENT_DIALOG_UNSUPPORTED"],
-    )  # fmt: skip
+        summary="Refuses raw card data (400); every other payment starts at create_course_payment (409)",
+        tags=["payments"],
+        body=DialogPaymentIn,
+        out=PaymentOut,
+        status=201,
+        errors=["CARD_DATA_REFUSED", "PAYMENT_DIALOG_UNSUPPORTED"],
+    )
     async def post(self) -> None:
         self.body(DialogPaymentIn())
         flows.refuse_dialog()
@@ -29,13 +33,22 @@ class CoursePaymentHandler(RestHandler):
 
     @permit(Payments.START)
     @describe(
-        summary="Start, or find again, the payment of a course at the server's price", tags=["payments"], body=StartPaymentIn,
-        out=StartedPaymentOut, status=201, idempotent=True,
+        summary="Start, or find again, the payment of a course at the server's price",
+        tags=["payments"],
+        body=StartPaymentIn,
+        out=StartedPaymentOut,
+        status=201,
+        idempotent=True,
         errors=[
-            "COURSE_NOT_ON_SALE", "COURSE_IS_FREE", "ALREADY_ENROLLED", "COURSE_FULL", "IDEMPOTENCY_KEY_REUSED",
-            "PAYMENT_METHOD_UNAVAILABLE", "PAYMENT_GATEWAY_UNAVAILABLE",
+            "COURSE_NOT_ON_SALE",
+            "COURSE_IS_FREE",
+            "ALREADY_ENROLLED",
+            "COURSE_FULL",
+            "IDEMPOTENCY_KEY_REUSED",
+            "PAYMENT_METHOD_UNAVAILABLE",
+            "PAYMENT_GATEWAY_UNAVAILABLE",
         ],
-    )  # fmt: skip
+    )
     async def post(self) -> None:
         data = self.body(StartPaymentIn())
         key = self.idempotency_key()
@@ -47,9 +60,12 @@ class ConfirmPaymentHandler(RestHandler):
 
     @permit(Payments.CONFIRM)
     @describe(
-        summary="Ask the gateway what became of the payment; settle and enroll if it succeeded", tags=["payments"], body=EmptyIn,
-        out=PaymentOut, errors=["PAYMENT_DECLINED", "PAYMENT_MISMATCH", "PAYMENT_GATEWAY_UNAVAILABLE"],
-    )  # fmt: skip
+        summary="Ask the gateway what became of the payment; settle and enroll if it succeeded",
+        tags=["payments"],
+        body=EmptyIn,
+        out=PaymentOut,
+        errors=["PAYMENT_DECLINED", "PAYMENT_MISMATCH", "PAYMENT_GATEWAY_UNAVAILABLE"],
+    )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.body(EmptyIn())
         self.reply(200, await flows.confirm(self.c, self.who, id))
@@ -61,7 +77,12 @@ class StripeWebhookHandler(RestHandler):
     reads_token = False
 
     @public()
-    @describe(summary="Stripe's webhook", tags=["payments"], shape="none", errors=["WEBHOOK_SIGNATURE", "WEBHOOK_NOT_SUPPORTED"])
+    @describe(
+        summary="Stripe's webhook",
+        tags=["payments"],
+        shape="none",
+        errors=["WEBHOOK_SIGNATURE", "WEBHOOK_NOT_SUPPORTED"],
+    )
     async def post(self) -> None:
         await flows.receive(self.c, "stripe", self.raw_body(), self.request.headers.get("Stripe-Signature", ""))
         self.reply(200)

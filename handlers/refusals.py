@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 LOG = structlog.get_logger("edurise.web")
 _ALLOWED_HEADERS = "authorization, content-type, x-tenant-id, x-request-id, idempotency-key, if-none-match"
-_EXPOSED_HEADERS = "Content-Disposition, ETag, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-ID"
+_EXPOSED_HEADERS = (
+    "Content-Disposition, ETag, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-ID"
+)
 
 
 class RefusingHandler(RequestHandler):
@@ -66,7 +68,8 @@ class RefusingHandler(RequestHandler):
         return negotiate(self.request.headers.get("Accept-Language"))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """The error envelope. What is neither a DomainError nor HTTP's is 500 and our own fault; its text stays in the log."""
+        """The error envelope. What is neither a DomainError nor HTTP's is 500 and our own fault; its text stays in the
+        log."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         at = stamp(self.c.clock.now())
         if isinstance(error, DomainError):
@@ -81,7 +84,8 @@ class RefusingHandler(RequestHandler):
         self.send(Finished(self.get_status(), dumps(body), ""))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """A refusal is the caller's affair and stands in the access line; anything else is logged with its traceback."""
+        """A refusal is the caller's affair and stands in the access line; anything else is logged with its
+        traceback."""
         if isinstance(value, (DomainError, HTTPError)):
             return
         LOG.error("unexpected", request_id=self.request_id, exc_info=(typ, value, tb))

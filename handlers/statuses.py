@@ -23,14 +23,24 @@ STATUS: dict[Kind, int] = {
 }
 """No kind is a 5xx: clients repeat every 5xx, so 500 is kept for our own faults."""
 
-OF_STATUS: dict[int, str] = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "PAYLOAD_TOO_LARGE", 400: "BAD_REQUEST", 500: "SERVER_ERROR"}
+OF_STATUS: dict[int, str] = {
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    400: "BAD_REQUEST",
+    500: "SERVER_ERROR",
+}
 
 
-def error_body(code: str, params: dict[str, object], errors: dict[str, list[Problem]], language: str, at: str) -> dict[str, Any]:
+def error_body(
+    code: str, params: dict[str, object], errors: dict[str, list[Problem]], language: str, at: str
+) -> dict[str, Any]:
     """The error envelope; ``message`` is a sentence for the person, ``errors`` maps fields to sentences."""
     body: dict[str, Any] = {"success": False, "message": text(code, language, params), "code": code, "timestamp": at}
     if errors:
-        body["errors"] = {name: [text(one.code, language, one.params) for one in found] for name, found in errors.items()}
+        body["errors"] = {
+            name: [text(one.code, language, one.params) for one in found] for name, found in errors.items()
+        }
     return body
 
 

@@ -15,7 +15,12 @@ class MyTenantsHandler(RestHandler):
     """The caller's organizations."""
 
     @permit(Tenants.MINE)
-    @describe(summary="One's own organizations, the acting one first", tags=["organizations"], out=OrganizationOut, shape="array")
+    @describe(
+        summary="One's own organizations, the acting one first",
+        tags=["organizations"],
+        out=OrganizationOut,
+        shape="array",
+    )
     async def get(self) -> None:
         self.reply(200, await self.hop(queries.mine, about=MINE))
 
@@ -26,8 +31,12 @@ class SwitchTenantHandler(RestHandler):
     @permit(Tenants.SWITCH)
     @describe(
         summary="Act in another organization from now on; the token's organization then beats X-Tenant-ID",
-        tags=["organizations"], body=SwitchIn, out=SwitchOut, shape="body", errors=["TENANT_ACCESS_ERROR"],
-    )  # fmt: skip
+        tags=["organizations"],
+        body=SwitchIn,
+        out=SwitchOut,
+        shape="body",
+        errors=["TENANT_ACCESS_ERROR"],
+    )
     async def post(self) -> None:
         data = self.body(SwitchIn())
         self.reply(200, await flows.switch(self.c, self.who, queries.id_of(data["tenant_id"])))

@@ -7,7 +7,8 @@ from schemas.courses import CourseOut
 
 
 class EnrollIn(StrictSchema):
-    """Nothing is needed: whether the caller may enroll is told by price and payments. Old clients send the payment's id."""
+    """Nothing is needed: whether the caller may enroll is told by price and payments. Old clients send the payment's
+    id."""
 
     payment_id = Ignored()
 

@@ -6,7 +6,20 @@ from typing import Any
 
 from marshmallow import validates_schema
 
-from schemas.base import Bool, Choice, Email, Id, Instant, ListOf, Nested, OutSchema, Password, StrictSchema, Text, refuse_field
+from schemas.base import (
+    Bool,
+    Choice,
+    Email,
+    Id,
+    Instant,
+    ListOf,
+    Nested,
+    OutSchema,
+    Password,
+    StrictSchema,
+    Text,
+    refuse_field,
+)
 
 
 class LoginIn(StrictSchema):

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from edurise.notifications.queries import ORDER
-from schemas.base import Bool, Choice, Id, Ignored, Instant, Int, JsonObject, Ordering, OutSchema, PageQuery, QueryBool, StrictSchema, Text
+from schemas.base import (
+    Bool,
+    Choice,
+    Id,
+    Ignored,
+    Instant,
+    Int,
+    JsonObject,
+    Ordering,
+    OutSchema,
+    PageQuery,
+    QueryBool,
+    StrictSchema,
+    Text,
+)
 
 
 class NotificationQuery(PageQuery):

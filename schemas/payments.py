@@ -10,7 +10,20 @@ from edurise.errors import Invalid, Problem
 from schemas.base import Choice, Email, Id, Ignored, Instant, Number, OutSchema, StrictSchema, Text
 
 METHODS = ["stripe", "paypal", "bank_transfer"]
-CARD_FIELDS = frozenset({"cardnumber", "card_number", "number", "expirydate", "expiry_date", "expiry", "cvc", "cvv", "cardholdername", "pan"})
+CARD_FIELDS = frozenset(
+    {
+        "cardnumber",
+        "card_number",
+        "number",
+        "expirydate",
+        "expiry_date",
+        "expiry",
+        "cvc",
+        "cvv",
+        "cardholdername",
+        "pan",
+    }
+)
 
 
 class StartPaymentIn(StrictSchema):

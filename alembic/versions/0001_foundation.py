@@ -7,7 +7,6 @@ Revises:
 from __future__ import annotations
 
 from alembic import op
-
 from edurise import rls
 
 revision = "0001"
@@ -217,12 +216,17 @@ def upgrade() -> None:
         rls.tenant_scoped("teacher_applications", own="person_id"),
         rls.tenant_scoped("standings", own="person_id"),
         rls.system_only("people"),
-        *(rls.system_only(name) for name in ("credentials", "sessions", "refresh_tokens", "revocations", "signing_keys")),
+        *(
+            rls.system_only(name)
+            for name in ("credentials", "sessions", "refresh_tokens", "revocations", "signing_keys")
+        ),
     ):
         for statement in statements:
             op.execute(statement)
     op.execute(PEOPLE)
-    op.execute("GRANT SELECT ON organizations TO edurise_app; GRANT SELECT, INSERT, UPDATE ON organizations TO edurise_system")
+    op.execute(
+        "GRANT SELECT ON organizations TO edurise_app; GRANT SELECT, INSERT, UPDATE ON organizations TO edurise_system"
+    )
     op.execute("GRANT SELECT ON alembic_version TO edurise_system")
     op.execute(ENTER)
     op.execute(f"INSERT INTO organizations (id, name, subdomain) VALUES ('{MAIN}', 'EduRise', 'main')")

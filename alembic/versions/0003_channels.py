@@ -7,7 +7,6 @@ Revises: 0002
 from __future__ import annotations
 
 from alembic import op
-
 from edurise import rls
 
 revision = "0003"

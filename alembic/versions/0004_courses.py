@@ -7,7 +7,6 @@ Revises: 0003
 from __future__ import annotations
 
 from alembic import op
-
 from edurise import rls
 
 revision = "0004"
@@ -194,7 +193,18 @@ CREATE FUNCTION subject_lesson(uuid) RETURNS TABLE (tenant_id uuid, course_id uu
 LANGUAGE sql STABLE AS 'SELECT l.tenant_id, l.course_id, NULL::uuid, false FROM lessons l WHERE l.id = $1';
 """
 
-CATEGORIES = ("technology", "business", "design", "languages", "mathematics", "science", "health", "music", "marketing", "teaching")
+CATEGORIES = (
+    "technology",
+    "business",
+    "design",
+    "languages",
+    "mathematics",
+    "science",
+    "health",
+    "music",
+    "marketing",
+    "teaching",
+)
 
 
 def upgrade() -> None:

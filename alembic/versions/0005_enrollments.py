@@ -7,7 +7,6 @@ Revises: 0004
 from __future__ import annotations
 
 from alembic import op
-
 from edurise import rls
 
 revision = "0005"

@@ -7,7 +7,6 @@ Revises: 0005
 from __future__ import annotations
 
 from alembic import op
-
 from edurise import rls
 
 revision = "0006"

@@ -1,11 +1,11 @@
-"""Argon2id (RFC 9106) in a pool of its own: in the database's pool, others would wait for seconds behind a burst of log-ins."""
+"""Argon2id (RFC 9106) in a pool of its own: in the database's pool, others would wait for seconds behind a burst of
+log-ins."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-
 from typing import TypeVar
 
 from argon2 import PasswordHasher

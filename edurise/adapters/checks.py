@@ -50,13 +50,19 @@ def _role_faults(name: str, url: str) -> Iterator[str]:
             if role.version < _OLDEST:
                 yield f"{name}: PostgreSQL 15 or newer is needed, this is {role.version // 10_000}."
             if role.rolsuper or role.rolbypassrls:
-                yield f"{name}: the role {role.name} bypasses row-level security (superuser or BYPASSRLS); use a role of `python run.py provision --print`."
+                yield (
+                    f"{name}: the role {role.name} bypasses row-level security (superuser or BYPASSRLS); "
+                    "use a role of `python run.py provision --print`."
+                )
             if name == "DATABASE_URL" and role.owns:
                 yield f"{name}: the role {role.name} owns tables; requests must be served by a role that owns nothing."
             if name == "DATABASE_SYSTEM_URL":
                 found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
                 if found != head():
-                    yield f"{name}: the schema is at revision {found}, this version needs {head()}; run `python run.py migrate`."
+                    yield (
+                        f"{name}: the schema is at revision {found}, this version needs {head()}; "
+                        "run `python run.py migrate`."
+                    )
     except DBAPIError as refused:
         yield f"{name}: {str(refused.orig).strip().splitlines()[0]}"
     finally:

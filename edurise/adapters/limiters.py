@@ -39,7 +39,9 @@ class RedisLimiter:
     def __init__(self, url: str, prefix: str, per_minute: int, clock: Clock) -> None:
         self._item = RateLimitItemPerMinute(per_minute)
         self._pool = ConnectionPool.from_url(url)
-        options: dict[str, Any] = {"connection_pool": self._pool}  # the pool knows the address; the library types its options too narrowly
+        options: dict[str, Any] = {
+            "connection_pool": self._pool
+        }  # the pool knows the address; the library types its options too narrowly
         storage = RedisStorage("async+redis://", implementation="redispy", key_prefix=f"{prefix}limit", **options)
         self._limiter = AsyncFixedWindow(storage)
         self._alone = ProcessLimiter(per_minute // 2, clock)

@@ -1,4 +1,5 @@
-"""Stripe behind the gateway port, through the official library (PaymentIntents: https://docs.stripe.com/api/payment_intents).
+"""Stripe behind the gateway port, through the official library (PaymentIntents:
+https://docs.stripe.com/api/payment_intents).
 
 Request and answer bodies hold secrets and card data. They are never logged, and errors of the library, whose text
 may quote a body, end here: what leaves is a DomainError without a cause, what is logged are the error's type,

@@ -133,7 +133,8 @@ class Lesson(TenantScoped, Base):
 
 
 class CatalogueEntry(Base):
-    """What anybody may see of a published course. Written by a trigger on ``courses`` only; it has no row-level security."""
+    """What anybody may see of a published course. Written by a trigger on ``courses`` only; it has no row-level
+    security."""
 
     __tablename__ = "catalogue"
     __table_args__ = (

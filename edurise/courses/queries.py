@@ -87,7 +87,8 @@ COURSE_ORDER = Orderings(
 
 @dataclass(frozen=True)
 class Filters:
-    """What a list of courses may be narrowed by; None means no filter. Prices are in major units of each course's currency."""
+    """What a list of courses may be narrowed by; None means no filter. Prices are in major units of each course's
+    currency."""
 
     search: str | None = None
     category: str | None = None
@@ -116,7 +117,8 @@ def marketplace(session: Session, _who: Principal, filters: Filters, window: Win
 
 
 def listing(session: Session, who: Principal, filters: Filters, window: Window) -> Found:
-    """Courses as the caller may see them: authors see their organization's, drafts included; everybody else the catalogue."""
+    """Courses as the caller may see them: authors see their organization's, drafts included; everybody else the
+    catalogue."""
     if not who.stands(Grade.ADMINISTRATOR, Grade.TEACHER, Grade.PLATFORM) or filters.tenant not in (None, who.tenant):
         return marketplace(session, who, filters, window)
     query = select(*COURSE)
@@ -158,7 +160,12 @@ def price_of(session: Session, course_id: UUID) -> Price:
     """The price of a course and whether it is on sale. Raises NotFound."""
     row = session.execute(
         select(
-            Course.price_minor, Course.currency, Course.title, Course.status, Course.max_students, Course.total_enrollments
+            Course.price_minor,
+            Course.currency,
+            Course.title,
+            Course.status,
+            Course.max_students,
+            Course.total_enrollments,
         ).where(Course.id == course_id)
     ).one_or_none()
     if row is None:
@@ -176,7 +183,8 @@ def module(session: Session, who: Principal, module_id: UUID) -> dict[str, Any]:
 
 
 def modules(session: Session, who: Principal, course_id: UUID) -> Found:
-    """The modules of a course in order: to the public titles and descriptions of published ones, to learners and staff with lessons."""
+    """The modules of a course in order: to the public titles and descriptions of published ones, to learners and staff
+    with lessons."""
     query = select(*_MODULE).where(Module.tenant_id == who.tenant, Module.course_id == course_id)
     if not who.stands(Grade.STAFF, Grade.ADMINISTRATOR, Grade.PLATFORM):
         query = query.where(Module.is_published)
@@ -219,9 +227,20 @@ _MODULE = (
 def _lessons(session: Session, who: Principal, condition: Any) -> list[dict[str, Any]]:
     query = (
         select(
-            Lesson.id, Lesson.course_id, Lesson.module_id, Lesson.title, Lesson.kind, Lesson.description, Lesson.content,
-            Lesson.video_url, Lesson.duration_minutes, Lesson.questions, Lesson.position, Lesson.created_at, Lesson.updated_at,
-        )  # fmt: skip
+            Lesson.id,
+            Lesson.course_id,
+            Lesson.module_id,
+            Lesson.title,
+            Lesson.kind,
+            Lesson.description,
+            Lesson.content,
+            Lesson.video_url,
+            Lesson.duration_minutes,
+            Lesson.questions,
+            Lesson.position,
+            Lesson.created_at,
+            Lesson.updated_at,
+        )
         .where(Lesson.tenant_id == who.tenant, condition)
         .order_by(Lesson.position, Lesson.id)
     )
@@ -231,7 +250,9 @@ def _lessons(session: Session, who: Principal, condition: Any) -> list[dict[str,
 def _narrowed(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[*tuple[Any, ...]]:
     entry = CatalogueEntry
     if filters.search:
-        words = func.websearch_to_tsquery("simple", filters.search).op("||")(func.websearch_to_tsquery("english", filters.search))
+        words = func.websearch_to_tsquery("simple", filters.search).op("||")(
+            func.websearch_to_tsquery("english", filters.search)
+        )
         query = query.where(entry.search.op("@@")(words))
     if filters.category:
         query = query.where(entry.category == filters.category)
@@ -250,7 +271,8 @@ def _narrowed(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[*tupl
 
 def _narrowed_own(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[*tuple[Any, ...]]:
     if filters.search:
-        # Inside one organization there are hundreds of courses, not millions: no index could be used under row-level security anyway.
+        # Inside one organization there are hundreds of courses, not millions: no index could be used under row-level
+        # security anyway.
         query = query.where(func.strpos(func.lower(Course.title), filters.search.lower()) > 0)
     if filters.category:
         query = query.where(Course.category == filters.category)

@@ -30,9 +30,11 @@ _PUBLISHING = frozenset({"published", "approved"})
 
 
 def create(session: Session, who: Principal, data: dict[str, Any], key: str | None) -> tuple[bool, dict[str, Any]]:
-    """Create a course of the acting organization with the caller as its instructor; returns (whether it is new, the course).
+    """Create a course of the acting organization with the caller as its instructor; returns (whether it is new, the
+    course).
 
-    ``key`` makes a repeat return the first course; raises Conflict (IDEMPOTENCY_KEY_REUSED) for another body under the same key, Invalid for an
+    ``key`` makes a repeat return the first course; raises Conflict (IDEMPOTENCY_KEY_REUSED) for another body under the
+    same key, Invalid for an
     unknown category or a price finer than the currency.
     """
     digest = hashlib.sha256(orjson.dumps(data, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest() if key else None
@@ -47,11 +49,20 @@ def create(session: Session, who: Principal, data: dict[str, Any], key: str | No
     author = people.contact(session, who.person)
     now = moment(session)
     course = Course(
-        id=uuid7(), tenant_id=who.tenant, instructor_id=who.person,
-        instructor_first_name=author["first_name"], instructor_last_name=author["last_name"],
-        currency=organization["currency"], idempotency_key=key, idempotency_digest=digest, created_at=now, updated_at=now,
-        title=data["title"], category=data["category"], status="draft",
-    )  # fmt: skip
+        id=uuid7(),
+        tenant_id=who.tenant,
+        instructor_id=who.person,
+        instructor_first_name=author["first_name"],
+        instructor_last_name=author["last_name"],
+        currency=organization["currency"],
+        idempotency_key=key,
+        idempotency_digest=digest,
+        created_at=now,
+        updated_at=now,
+        title=data["title"],
+        category=data["category"],
+        status="draft",
+    )
     session.add(course)
     _fill(session, course, data)
     _publication(session, who, course, data, reviewed=organization["course_review"])
@@ -62,7 +73,8 @@ def create(session: Session, who: Principal, data: dict[str, Any], key: str | No
 
 
 def change(session: Session, who: Principal, course_id: UUID, data: dict[str, Any]) -> dict[str, Any]:
-    """Change a course, publish or withdraw it; returns the whole course. Raises NotFound, Invalid, Forbidden (COURSE_SUSPENDED)."""
+    """Change a course, publish or withdraw it; returns the whole course. Raises NotFound, Invalid, Forbidden
+    (COURSE_SUSPENDED)."""
     course = session.scalars(select(Course).where(Course.id == course_id).with_for_update()).one_or_none()
     organization = tenants.organization(session, who.tenant)
     if course is None or organization is None:
@@ -80,10 +92,19 @@ def add_module(session: Session, who: Principal, course_id: UUID, data: dict[str
     now = moment(session)
     position = data["order"] if "order" in data else _end(session, Module.position, Module.course_id == course_id)
     module = Module(
-        id=uuid7(), tenant_id=who.tenant, course_id=course_id, title=data["title"], description=data.get("description", ""),
-        content=clean(data.get("content", "")), position=position, is_published=data.get("is_published", True),
-        video_url=data.get("video_url"), materials=data.get("materials", []), created_at=now, updated_at=now,
-    )  # fmt: skip
+        id=uuid7(),
+        tenant_id=who.tenant,
+        course_id=course_id,
+        title=data["title"],
+        description=data.get("description", ""),
+        content=clean(data.get("content", "")),
+        position=position,
+        is_published=data.get("is_published", True),
+        video_url=data.get("video_url"),
+        materials=data.get("materials", []),
+        created_at=now,
+        updated_at=now,
+    )
     session.add(module)
     session.flush()
     return queries.module(session, who, module.id)
@@ -97,18 +118,29 @@ def add_lesson(session: Session, who: Principal, module_id: UUID, data: dict[str
     now = moment(session)
     position = data["order"] if "order" in data else _end(session, Lesson.position, Lesson.module_id == module_id)
     lesson = Lesson(
-        id=uuid7(), tenant_id=who.tenant, course_id=course_id, module_id=module_id, title=data["title"], kind=data.get("type", "text"),
-        description=data.get("description", ""), content=clean(data.get("content", "")), video_url=data.get("video_url"),
-        duration_minutes=data.get("duration_minutes", 0), questions=data.get("questions", []), position=position,
-        created_at=now, updated_at=now,
-    )  # fmt: skip
+        id=uuid7(),
+        tenant_id=who.tenant,
+        course_id=course_id,
+        module_id=module_id,
+        title=data["title"],
+        kind=data.get("type", "text"),
+        description=data.get("description", ""),
+        content=clean(data.get("content", "")),
+        video_url=data.get("video_url"),
+        duration_minutes=data.get("duration_minutes", 0),
+        questions=data.get("questions", []),
+        position=position,
+        created_at=now,
+        updated_at=now,
+    )
     session.add(lesson)
     session.flush()
     return queries.lesson(session, who, lesson.id)
 
 
 def reserve_place(session: Session, course_id: UUID) -> None:
-    """Refuse (Conflict, COURSE_FULL) when a course with a limit has no place left; the course's row decides between two who come at once.
+    """Refuse (Conflict, COURSE_FULL) when a course with a limit has no place left; the course's row decides between
+    two who come at once.
 
     The counter is folded every second, so the deltas not yet folded count too.
     """
@@ -116,7 +148,9 @@ def reserve_place(session: Session, course_id: UUID) -> None:
     if limit is None:
         return
     course = session.scalars(select(Course).where(Course.id == course_id).with_for_update()).one()
-    waiting = session.scalar(select(func.coalesce(func.sum(CourseDelta.enrollments), 0)).where(CourseDelta.course_id == course_id))
+    waiting = session.scalar(
+        select(func.coalesce(func.sum(CourseDelta.enrollments), 0)).where(CourseDelta.course_id == course_id)
+    )
     if course.total_enrollments + (waiting or 0) >= limit:
         raise Conflict("COURSE_FULL")
 
@@ -127,7 +161,8 @@ def count_enrollment(session: Session, tenant_id: UUID, course_id: UUID) -> None
 
 
 def fold_counters(session: Session, limit: int = 5_000) -> int:
-    """Fold waiting deltas into their courses (system role); returns how many. A crash folds all of a batch or nothing of it."""
+    """Fold waiting deltas into their courses (system role); returns how many. A crash folds all of a batch or nothing
+    of it."""
     oldest = select(CourseDelta.id).order_by(CourseDelta.id).limit(limit).with_for_update(skip_locked=True)
     folded = session.execute(
         delete(CourseDelta).where(CourseDelta.id.in_(oldest)).returning(CourseDelta.course_id, CourseDelta.enrollments)
@@ -137,13 +172,16 @@ def fold_counters(session: Session, limit: int = 5_000) -> int:
         sums[course_id] = sums.get(course_id, 0) + enrollments
     for course_id in sorted(sums):
         session.execute(
-            update(Course).where(Course.id == course_id).values(total_enrollments=Course.total_enrollments + sums[course_id])
+            update(Course)
+            .where(Course.id == course_id)
+            .values(total_enrollments=Course.total_enrollments + sums[course_id])
         )
     return len(folded)
 
 
 def clean(html: str) -> str:
-    """HTML that is safe to insert unescaped, as clients do: scripts, handlers, styles and foreign protocols are gone."""
+    """HTML that is safe to insert unescaped, as clients do: scripts, handlers, styles and foreign protocols are
+    gone."""
     return nh3.clean(html)
 
 
@@ -151,7 +189,9 @@ def _by_key(session: Session, who: Principal, key: str | None) -> Course | None:
     if key is None:
         return None
     return session.scalars(
-        select(Course).where(Course.tenant_id == who.tenant, Course.instructor_id == who.person, Course.idempotency_key == key)
+        select(Course).where(
+            Course.tenant_id == who.tenant, Course.instructor_id == who.person, Course.idempotency_key == key
+        )
     ).one_or_none()
 
 

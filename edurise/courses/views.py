@@ -83,7 +83,8 @@ def module_view(row: dict[str, Any], lessons: list[dict[str, Any]]) -> dict[str,
 
 
 def lesson_view(row: dict[str, Any]) -> dict[str, Any]:
-    """The contract's Lesson; ``duration`` is printed by clients as it is. Progress is not recorded yet, so nothing is completed."""
+    """The contract's Lesson; ``duration`` is printed by clients as it is. Progress is not recorded yet, so nothing is
+    completed."""
     minutes = row["duration_minutes"]
     return {
         "id": row["id"],

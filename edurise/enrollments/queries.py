@@ -29,7 +29,8 @@ _COLUMNS = (
 
 
 def enrolled_courses(session: Session, who: Principal) -> list[dict[str, Any]]:
-    """The courses that the caller is enrolled in, over all organizations, newest first. Asks for the self scope; two statements."""
+    """The courses that the caller is enrolled in, over all organizations, newest first. Asks for the self scope; two
+    statements."""
     mine = rows(
         session.execute(
             select(*_COLUMNS)
@@ -41,7 +42,11 @@ def enrolled_courses(session: Session, who: Principal) -> list[dict[str, Any]]:
     faces = courses.faces(session, [row["course_id"] for row in mine])
     return [
         faces[row["course_id"]]
-        | {"enrollment_id": row["id"], "progress_percentage": row["progress_percentage"], "enrolled_at": row["enrolled_at"]}
+        | {
+            "enrollment_id": row["id"],
+            "progress_percentage": row["progress_percentage"],
+            "enrolled_at": row["enrolled_at"],
+        }
         for row in mine
         if row["course_id"] in faces
     ]
@@ -89,5 +94,3 @@ def place(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID) -
             Enrollment.tenant_id == tenant_id, Enrollment.course_id == course_id, Enrollment.person_id == person_id
         )
     )
-
-

@@ -23,7 +23,8 @@ from edurise.tenants import service as memberships
 def enroll(session: Session, who: Principal, course_id: UUID) -> tuple[bool, dict[str, Any]]:
     """Enroll the caller; returns (whether it is new, the enrollment).
 
-    A paid course asks for an entitlement. Raises Conflict: PAYMENT_REQUIRED, COURSE_FULL, or COURSE_NOT_ON_SALE for a course that is not published.
+    A paid course asks for an entitlement. Raises Conflict: PAYMENT_REQUIRED, COURSE_FULL, or COURSE_NOT_ON_SALE for a
+    course that is not published.
     """
     existing = queries.place(session, who.tenant, course_id, who.person)
     if existing is not None:
@@ -45,24 +46,38 @@ def enroll(session: Session, who: Principal, course_id: UUID) -> tuple[bool, dic
 def entitle(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID, payment_id: UUID) -> bool:
     """Grant the right to a course for a settled payment; safe to repeat. Returns whether it is new."""
     return insert_missing(
-        session, Entitlement,
-        id=uuid7(), tenant_id=tenant_id, course_id=course_id, person_id=person_id,
-        source="payment", source_id=payment_id, granted_at=moment(session),
-    )  # fmt: skip
+        session,
+        Entitlement,
+        id=uuid7(),
+        tenant_id=tenant_id,
+        course_id=course_id,
+        person_id=person_id,
+        source="payment",
+        source_id=payment_id,
+        granted_at=moment(session),
+    )
 
 
 def take_place(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID, *, paid: bool) -> UUID | None:
-    """Make enrollment, standing and membership, count the learner and tell the platform; returns None where the place was taken already.
+    """Make enrollment, standing and membership, count the learner and tell the platform; returns None where the place
+    was taken already.
 
     Whoever paid gets a place even in a course that filled up meanwhile: the limit is kept when the payment starts.
     """
     now = moment(session)
     enrollment_id = uuid7()
     if not insert_missing(
-        session, Enrollment,
-        id=enrollment_id, tenant_id=tenant_id, course_id=course_id, person_id=person_id,
-        status="active", progress_percentage=0, enrolled_at=now, last_accessed=now,
-    ):  # fmt: skip
+        session,
+        Enrollment,
+        id=enrollment_id,
+        tenant_id=tenant_id,
+        course_id=course_id,
+        person_id=person_id,
+        status="active",
+        progress_percentage=0,
+        enrolled_at=now,
+        last_accessed=now,
+    ):
         return None
     memberships.stand(session, tenant_id, course_id, person_id, "learner")
     memberships.join(session, tenant_id, person_id)

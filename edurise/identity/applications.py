@@ -31,7 +31,8 @@ _LIMIT = 10_000
 
 
 def listed(session: Session, who: Principal) -> tuple[bool, list[dict[str, Any]]]:
-    """(whether the caller decides, applications newest first): all of the organization for its administrators, else the caller's own."""
+    """(whether the caller decides, applications newest first): all of the organization for its administrators, else
+    the caller's own."""
     decides = who.stands(Grade.ADMINISTRATOR, Grade.PLATFORM)
     query = (
         select(*_COLUMNS)
@@ -54,11 +55,14 @@ def by_reader(found: tuple[bool, list[dict[str, Any]]]) -> Any:
 
 
 def approve(session: Session, who: Principal, application_id: UUID) -> dict[str, Any]:
-    """Approve: the membership becomes a teacher's, the decision is audited, the person is told. Approving twice changes nothing.
+    """Approve: the membership becomes a teacher's, the decision is audited, the person is told. Approving twice
+    changes nothing.
 
     Raises NotFound, and Conflict for an application that was rejected.
     """
-    found = session.scalars(select(TeacherApplication).where(TeacherApplication.id == application_id).with_for_update()).one_or_none()
+    found = session.scalars(
+        select(TeacherApplication).where(TeacherApplication.id == application_id).with_for_update()
+    ).one_or_none()
     if found is None:
         raise NotFound
     if found.status == "rejected":
@@ -69,7 +73,11 @@ def approve(session: Session, who: Principal, application_id: UUID) -> dict[str,
         audit.write(session, who, "teacher_application.approved", "teacher_application", found.id)
         outbox.record(session, who.tenant, TeacherApproved(application_id=found.id, person_id=found.person_id))
         session.flush()
-    query = select(*_COLUMNS).join(Person, Person.id == TeacherApplication.person_id).where(TeacherApplication.id == application_id)
+    query = (
+        select(*_COLUMNS)
+        .join(Person, Person.id == TeacherApplication.person_id)
+        .where(TeacherApplication.id == application_id)
+    )
     organization = tenants.organization(session, who.tenant) or {"name": ""}
     return application_view(rows(session.execute(query))[0], organization["name"])
 

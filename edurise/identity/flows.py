@@ -30,14 +30,21 @@ class Device:
 
 
 async def log_in(c: Container, email: str, password: str, wanted: UUID | None, device: Device) -> dict[str, Any]:
-    """Return ``{user, access, refresh}``; raises Invalid (INVALID_CREDENTIALS, after the same time for a known and an unknown address)."""
+    """Return ``{user, access, refresh}``; raises Invalid (INVALID_CREDENTIALS, after the same time for a known and an
+    unknown address)."""
     account: service.Account | None = await c.db.system(service.account, email)
-    if not await c.hasher.verify(account.password_hash if account else None, password) or account is None or not account.is_active:
+    if (
+        not await c.hasher.verify(account.password_hash if account else None, password)
+        or account is None
+        or not account.is_active
+    ):
         raise Invalid("INVALID_CREDENTIALS")
     return await _let_in(c, account.person_id, wanted, device)
 
 
-async def register(c: Container, new: service.NewPerson, password: str, tenant_id: UUID | None, device: Device) -> dict[str, Any]:
+async def register(
+    c: Container, new: service.NewPerson, password: str, tenant_id: UUID | None, device: Device
+) -> dict[str, Any]:
     """Make the account and log it in; returns ``{user, access, refresh}``. Raises Conflict (EMAIL_TAKEN)."""
     encoded = await c.hasher.hash(password)
     person_id: UUID = await c.db.system(service.register, new, encoded, tenant_id or tenants.MAIN)
@@ -45,7 +52,8 @@ async def register(c: Container, new: service.NewPerson, password: str, tenant_i
 
 
 async def refresh(c: Container, token: str, wanted: UUID | None) -> dict[str, Any]:
-    """Rotate; returns ``{access, refresh}``. Raises Unauthenticated: TOKEN_INVALID, or TOKEN_REUSED once the family is revoked."""
+    """Rotate; returns ``{access, refresh}``. Raises Unauthenticated: TOKEN_INVALID, or TOKEN_REUSED once the family is
+    revoked."""
     outcome: sessions.Opened | sessions.Stolen = await c.db.system(sessions.refresh, token, wanted, c.lifetimes)
     if isinstance(outcome, sessions.Stolen):
         await c.announcer.ring("revocations")
@@ -60,7 +68,8 @@ async def log_out(c: Container, who: Principal, token: str | None) -> None:
 
 
 async def switch(c: Container, who: Principal, tenant_id: UUID) -> dict[str, Any]:
-    """Pin the session; returns ``{token, tenant, tokens: {access, refresh}}``. Raises Forbidden (TENANT_ACCESS_ERROR)."""
+    """Pin the session; returns ``{token, tenant, tokens: {access, refresh}}``. Raises Forbidden
+    (TENANT_ACCESS_ERROR)."""
     outcome: sessions.Opened
     outcome, organization = await c.db.system(_switch, who, tenant_id, c.lifetimes)
     access = _access(c, outcome)

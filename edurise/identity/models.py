@@ -1,4 +1,5 @@
-"""People and how they are let in. Everything but people and teacher applications is granted to the system role alone."""
+"""People and how they are let in. Everything but people and teacher applications is granted to the system role
+alone."""
 
 from __future__ import annotations
 
@@ -88,7 +89,8 @@ class RefreshToken(Keyed, Base):
 
 
 class Revocation(Base):
-    """A session whose access tokens are refused although they have not expired; every process reads new rows each second."""
+    """A session whose access tokens are refused although they have not expired; every process reads new rows each
+    second."""
 
     __tablename__ = "revocations"
 

@@ -36,7 +36,8 @@ def me(session: Session, who: Principal) -> dict[str, Any]:
 def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict[str, Any]:
     """A person as the contract's User.
 
-    ``is_staff`` is the administrator role of the organization, ``is_approved_teacher`` its teacher role, ``is_teacher`` either that or a
+    ``is_staff`` is the administrator role of the organization, ``is_approved_teacher`` its teacher role,
+    ``is_teacher`` either that or a
     teacher application in any state, ``is_superuser`` the platform flag. Raises NotFound.
     """
     person = first(session.execute(select(*_PERSON).where(Person.id == person_id)))
@@ -44,7 +45,9 @@ def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict
         raise NotFound
     member = tenants.membership(session, tenant_id, person_id)
     application = session.scalar(
-        select(TeacherApplication.status).where(TeacherApplication.tenant_id == tenant_id, TeacherApplication.person_id == person_id)
+        select(TeacherApplication.status).where(
+            TeacherApplication.tenant_id == tenant_id, TeacherApplication.person_id == person_id
+        )
     )
     return _user(person, member, application)
 
@@ -53,9 +56,9 @@ def contact(session: Session, person_id: UUID) -> dict[str, Any]:
     """``{id, email, first_name, last_name, language, timezone}`` of a person; raises NotFound."""
     found = first(
         session.execute(
-            select(Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone).where(
-                Person.id == person_id
-            )
+            select(
+                Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone
+            ).where(Person.id == person_id)
         )
     )
     if found is None:

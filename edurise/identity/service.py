@@ -39,13 +39,19 @@ class Account:
 
 
 def register(session: Session, new: NewPerson, password_hash: str, tenant_id: UUID) -> UUID:
-    """Make a person, a student membership of the organization and, if wished, a pending teacher application; returns the person's id.
+    """Make a person, a student membership of the organization and, if wished, a pending teacher application; returns
+    the person's id.
 
     Raises Conflict (EMAIL_TAKEN); two registrations of one address at once are decided by the unique key.
     """
     now = moment(session)
     person = Person(
-        id=uuid7(), email=new.email, first_name=new.first_name, last_name=new.last_name, language=new.language, created_at=now
+        id=uuid7(),
+        email=new.email,
+        first_name=new.first_name,
+        last_name=new.last_name,
+        language=new.language,
+        created_at=now,
     )
     session.add(person)
     flush_unique(session, on="uq_people_email_key", raises=Conflict("EMAIL_TAKEN"))
@@ -68,7 +74,8 @@ def account(session: Session, email: str) -> Account | None:
 
 
 def usual_organization(session: Session, person_id: UUID, wanted: UUID | None) -> UUID | None:
-    """Where a fresh log-in acts: the organization that was asked for, if it may be entered, else the oldest membership's."""
+    """Where a fresh log-in acts: the organization that was asked for, if it may be entered, else the oldest
+    membership's."""
     if wanted is not None and tenants.membership(session, wanted, person_id) is not None:
         return wanted
     return tenants.first_of(session, person_id) or tenants.MAIN

@@ -1,6 +1,7 @@
 """Log-in sessions and their refresh tokens. System role only: the application role has no grant on these tables.
 
-A refresh token is used once. Clients refresh in parallel with one token, so a rotated token is accepted again within the grace and gets a
+A refresh token is used once. Clients refresh in parallel with one token, so a rotated token is accepted again within
+the grace and gets a
 successor of its own; later it can only be a stolen copy, and the whole family (the session) is revoked.
 """
 
@@ -45,21 +46,32 @@ class Opened:
 
 @dataclass(frozen=True)
 class Stolen:
-    """A refresh token was used long after its rotation. The family is revoked; the caller must be refused after the commit."""
+    """A refresh token was used long after its rotation. The family is revoked; the caller must be refused after the
+    commit."""
 
     session_id: UUID
 
 
-def open_session(session: Session, person_id: UUID, tenant_id: UUID | None, device: tuple[str, str], life: Lifetimes) -> Opened:
+def open_session(
+    session: Session, person_id: UUID, tenant_id: UUID | None, device: tuple[str, str], life: Lifetimes
+) -> Opened:
     """Open a session for a person who was just let in. ``device`` is (user agent, address)."""
     now = moment(session)
-    version = session.scalar(update(Person).where(Person.id == person_id).values(last_login_at=now).returning(Person.token_version))
+    version = session.scalar(
+        update(Person).where(Person.id == person_id).values(last_login_at=now).returning(Person.token_version)
+    )
     if version is None:
         raise Unauthenticated
     found = LoginSession(
-        id=uuid7(), person_id=person_id, tenant_id=tenant_id, user_agent=device[0][:300], ip=device[1][:64],
-        created_at=now, used_at=now, expires_at=now + timedelta(seconds=life.refresh_s),
-    )  # fmt: skip
+        id=uuid7(),
+        person_id=person_id,
+        tenant_id=tenant_id,
+        user_agent=device[0][:300],
+        ip=device[1][:64],
+        created_at=now,
+        used_at=now,
+        expires_at=now + timedelta(seconds=life.refresh_s),
+    )
     session.add(found)
     session.flush()
     return Opened(person_id, found.id, tenant_id, False, version, _new_refresh(session, found.id, life))
@@ -68,7 +80,8 @@ def open_session(session: Session, person_id: UUID, tenant_id: UUID | None, devi
 def refresh(session: Session, token: str, wanted: UUID | None, life: Lifetimes) -> Opened | Stolen:
     """Rotate a refresh token and return what the next access token says, moved to organization ``wanted`` if given.
 
-    Raises Unauthenticated (TOKEN_INVALID) for an unknown, expired or revoked one, Forbidden for an organization that the person may not
+    Raises Unauthenticated (TOKEN_INVALID) for an unknown, expired or revoked one, Forbidden for an organization that
+    the person may not
     enter. Returns Stolen instead of raising, because the revocation must be committed.
     """
     now = moment(session)
@@ -91,7 +104,12 @@ def refresh(session: Session, token: str, wanted: UUID | None, life: Lifetimes) 
     if wanted is not None and not family.is_pinned:
         family.tenant_id = _enterable(session, person, wanted)
     return Opened(
-        person.id, family.id, family.tenant_id, family.is_pinned, person.token_version, _new_refresh(session, family.id, life)
+        person.id,
+        family.id,
+        family.tenant_id,
+        family.is_pinned,
+        person.token_version,
+        _new_refresh(session, family.id, life),
     )
 
 
@@ -107,7 +125,8 @@ def switch(session: Session, session_id: UUID, tenant_id: UUID, life: Lifetimes)
 
 
 def log_out(session: Session, person_id: UUID, session_id: UUID, token: str | None, life: Lifetimes) -> None:
-    """Revoke the session of the access token and that of the refresh token, which may be rotated already; safe to repeat."""
+    """Revoke the session of the access token and that of the refresh token, which may be rotated already; safe to
+    repeat."""
     wanted = {session_id}
     if token is not None:
         owned = session.scalar(
@@ -131,7 +150,8 @@ def revoke(session: Session, session_id: UUID, life: Lifetimes) -> None:
         .returning(LoginSession.id)
     )
     if ended is not None:
-        # A door accepts an access token up to 24 h past its expiry while the session lives, so the row must outlive that.
+        # A door accepts an access token up to 24 h past its expiry while the session lives, so the row must outlive
+        # that.
         until = now + timedelta(seconds=life.access_s, hours=25)
         session.execute(insert(Revocation).values(session_id=session_id, at=now, expires_at=until))
 
@@ -150,7 +170,9 @@ def forget_expired(session: Session) -> int:
     """Delete sessions and revocations that can matter no more; returns how many sessions went."""
     now = moment(session)
     session.execute(delete(Revocation).where(Revocation.expires_at < now))
-    gone = session.execute(delete(LoginSession).where(LoginSession.expires_at < now - timedelta(days=1)).returning(LoginSession.id))
+    gone = session.execute(
+        delete(LoginSession).where(LoginSession.expires_at < now - timedelta(days=1)).returning(LoginSession.id)
+    )
     return len(gone.all())
 
 
@@ -167,9 +189,12 @@ def _new_refresh(session: Session, session_id: UUID, life: Lifetimes) -> str:
     token = secrets.token_urlsafe(32)
     session.add(
         RefreshToken(
-            id=uuid7(), session_id=session_id, token_hash=_hash(token), created_at=now,
+            id=uuid7(),
+            session_id=session_id,
+            token_hash=_hash(token),
+            created_at=now,
             expires_at=now + timedelta(seconds=life.refresh_s),
-        )  # fmt: skip
+        )
     )
     return token
 

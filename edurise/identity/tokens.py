@@ -1,6 +1,7 @@
 """Access tokens: EdDSA-signed JWTs (RFC 7519, RFC 8037) of five claims, and the cache that verifies each once.
 
-A token says who, in which session and in which organization; never which role (a role is what the database says at the time of the hop).
+A token says who, in which session and in which organization; never which role (a role is what the database says at the
+time of the hop).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _LONGEST = 2_048
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified access token says. ``pinned`` means that the session was switched to ``tenant_id`` and a header does not move it."""
+    """What a verified access token says. ``pinned`` means that the session was switched to ``tenant_id`` and a header
+    does not move it."""
 
     user_id: UUID
     session_id: UUID
@@ -83,7 +85,8 @@ class Tokens:
         return session_id in self._revoked
 
     def revoke(self, rows: Iterable[tuple[int, UUID, datetime]]) -> list[UUID]:
-        """Take in new revocations (number, session, until) and return the sessions that were news; forgets those whose tokens all expired."""
+        """Take in new revocations (number, session, until) and return the sessions that were news; forgets those whose
+        tokens all expired."""
         now = self._clock.now()
         news = []
         for number, session_id, until in rows:

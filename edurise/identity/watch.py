@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
+from edurise.db import Database
 from edurise.identity import sessions
+from edurise.identity.tokens import Tokens
 from edurise.ports import Bells
-
-if TYPE_CHECKING:
-    from edurise.container import Container
 
 BELL = "revocations"
 EVERY_S = 1.0
 LOG = structlog.get_logger("edurise.identity")
 
 
-async def read_revocations(c: Container) -> None:
+async def read_revocations(db: Database, tokens: Tokens) -> None:
     """Take in what is new."""
-    c.tokens.revoke(await c.db.system(sessions.revocations, c.tokens.revoked_up_to))
+    tokens.revoke(await db.system(sessions.revocations, tokens.revoked_up_to))
 
 
-async def watch_revocations(c: Container, bells: Bells, sweep: Callable[[], None]) -> None:
-    """Run until cancelled; ``sweep`` closes what a revoked session still holds open. Without the database it goes on with what it knows."""
+async def watch_revocations(db: Database, tokens: Tokens, bells: Bells, sweep: Callable[[], None]) -> None:
+    """Run until cancelled; ``sweep`` closes what a revoked session still holds open.
+
+    While the database is away the process goes on with what it knows.
+    """
     while True:
         await bells.wait(BELL, EVERY_S)
         try:
-            await read_revocations(c)
+            await read_revocations(db, tokens)
             sweep()
         except Exception:  # the watch outlives every fault of the database
             LOG.exception("revocations could not be read")

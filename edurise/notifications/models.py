@@ -14,7 +14,8 @@ from edurise.db import Base, PersonScoped
 
 
 class Notification(PersonScoped, Base):
-    """One thing told to one person, in that person's language at the time. ``source_id`` makes telling it twice impossible."""
+    """One thing told to one person, in that person's language at the time. ``source_id`` makes telling it twice
+    impossible."""
 
     __tablename__ = "notifications"
     __table_args__ = (

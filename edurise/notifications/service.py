@@ -53,7 +53,8 @@ def notify(
 ) -> bool:
     """Tell a person something, in their language: a row, and an event on their channel in the same transaction.
 
-    ``source_id`` is the event that it follows from; returns False, and tells nothing, where it was told before. The hop must be that person's
+    ``source_id`` is the event that it follows from; returns False, and tells nothing, where it was told before. The
+    hop must be that person's
     (row-level security shows an actor nobody else's rows).
     """
     language = people.contact(session, person_id)["language"]
@@ -74,14 +75,18 @@ def notify(
     if not insert_missing(session, Notification, tenant_id=who.tenant, user_id=person_id, **row):
         return False
     channels.append(
-        session, channel_of(person_id), "notification", {"notification": queries.notification_view(row)},
+        session,
+        channel_of(person_id),
+        "notification",
+        {"notification": queries.notification_view(row)},
         who.tenant,
     )
     return True
 
 
 def mark_read(session: Session, who: Principal, notification_id: UUID) -> dict[str, Any]:
-    """Mark one of the caller's notifications read and return it; marking it again keeps the first time. Raises NotFound."""
+    """Mark one of the caller's notifications read and return it; marking it again keeps the first time. Raises
+    NotFound."""
     changed = session.execute(
         update(Notification)
         .where(Notification.id == notification_id, Notification.user_id == who.person, Notification.read_at.is_(None))
@@ -106,5 +111,3 @@ def mark_all_read(session: Session, who: Principal) -> dict[str, int]:
     if changed:
         channels.append(session, channel_of(who.person), "unread_count", {"count": 0}, who.tenant)
     return {"marked_count": len(changed)}
-
-

@@ -24,7 +24,8 @@ class PaymentSettled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayReported(Event):
-    """A gateway sent a signed event about an intent; what it means is asked of the gateway again, so that order does not matter."""
+    """A gateway sent a signed event about an intent; what it means is asked of the gateway again, so that order does
+    not matter."""
 
     topic: ClassVar[str] = "payments.gateway_reported.v1"
     gateway: str

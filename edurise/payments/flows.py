@@ -1,4 +1,5 @@
-"""Payments across the gateway: hop, gateway, hop. Safe to repeat at every step, for clients repeat and so do webhooks."""
+"""Payments across the gateway: hop, gateway, hop. Safe to repeat at every step, for clients repeat and so do
+webhooks."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 async def start(c: Container, who: Principal, course_id: UUID, method: str, key: str | None) -> dict[str, Any]:
     """Start, or find again, the payment of a course; returns what the browser needs to pay it.
 
-    Raises Conflict (PAYMENT_METHOD_UNAVAILABLE) for a method that is not built, beside what ``service.start`` and the gateway raise.
+    Raises Conflict (PAYMENT_METHOD_UNAVAILABLE) for a method that is not built, beside what ``service.start`` and the
+    gateway raise.
     """
     gateway = c.gateways.get(method)
     if gateway is None:
@@ -28,7 +30,13 @@ async def start(c: Container, who: Principal, course_id: UUID, method: str, key:
         who, service.start, course_id, method, gateway.name, key, about=About("course", course_id)
     )
     intent = await _intent(c, due)
-    await c.db.run(who.needing(Payments.CONFIRM), service.attach_intent, due.payment_id, intent.reference, about=About("payment", due.payment_id))
+    await c.db.run(
+        who.needing(Payments.CONFIRM),
+        service.attach_intent,
+        due.payment_id,
+        intent.reference,
+        about=About("payment", due.payment_id),
+    )
     return {
         "payment_id": due.payment_id,
         "payment_intent_id": intent.reference,
@@ -52,7 +60,8 @@ async def confirm(c: Container, who: Principal, payment_id: UUID) -> dict[str, A
 
 
 async def report(c: Container, gateway: str, reference: str) -> tuple[UUID | None, Intent]:
-    """Ask the gateway about an intent that it sent an event for; (our payment's organization, the intent). None: it is not ours."""
+    """Ask the gateway about an intent that it sent an event for; (our payment's organization, the intent). None: it is
+    not ours."""
     intent = await c.gateway(gateway).find_intent(reference)
     if intent.payment_id is None:
         return None, intent
@@ -69,12 +78,16 @@ async def _intent(c: Container, due: service.Due) -> Intent:
     gateway = c.gateway(due.gateway)
     if due.reference is not None:
         return await gateway.find_intent(due.reference)
+    # The description is under the idempotency key: a renamed course must not make a repeat look like another purchase.
     return await gateway.create_intent(
-        payment_id=due.payment_id, amount_minor=due.amount_minor, currency=due.currency, description=f"EduRise payment {due.payment_id}"
-    )  # the description is under the idempotency key: a renamed course must not make a repeat look like another purchase
-
+        payment_id=due.payment_id,
+        amount_minor=due.amount_minor,
+        currency=due.currency,
+        description=f"EduRise payment {due.payment_id}",
+    )
 
 
 def refuse_dialog() -> None:
-    """Raises Conflict: the old dialog settles in the browser's name, which no server can trust; the course payment does the same work."""
+    """Raises Conflict: the old dialog settles in the browser's name, which no server can trust; the course payment
+    does the same work."""
     raise Conflict("PAYMENT_DIALOG_UNSUPPORTED")

@@ -53,7 +53,8 @@ class Payment(TenantScoped, Base):
 
 
 class GatewayEvent(Base):
-    """An event that a gateway sent, by its own id, so that a repeated one is one. What it means is asked of the gateway again."""
+    """An event that a gateway sent, by its own id, so that a repeated one is one. What it means is asked of the
+    gateway again."""
 
     __tablename__ = "gateway_events"
 

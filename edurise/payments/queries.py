@@ -32,7 +32,9 @@ def open_payment(session: Session, tenant_id: UUID, learner_id: UUID, course_id:
 def by_key(session: Session, tenant_id: UUID, learner_id: UUID, key: str) -> Payment | None:
     """The payment that an earlier request with this Idempotency-Key made."""
     return session.scalars(
-        select(Payment).where(Payment.tenant_id == tenant_id, Payment.learner_id == learner_id, Payment.idempotency_key == key)
+        select(Payment).where(
+            Payment.tenant_id == tenant_id, Payment.learner_id == learner_id, Payment.idempotency_key == key
+        )
     ).one_or_none()
 
 

@@ -41,7 +41,8 @@ class Due:
 def start(session: Session, who: Principal, course_id: UUID, method: str, gateway: str, key: str | None) -> Due:
     """Return the open payment of this learner for this course; the first call creates it, at the server's price.
 
-    Raises Conflict: COURSE_NOT_ON_SALE, COURSE_IS_FREE, ALREADY_ENROLLED, COURSE_FULL, or IDEMPOTENCY_KEY_REUSED for another purchase under
+    Raises Conflict: COURSE_NOT_ON_SALE, COURSE_IS_FREE, ALREADY_ENROLLED, COURSE_FULL, or IDEMPOTENCY_KEY_REUSED for
+    another purchase under
     the same key.
     """
     price = courses.price_of(session, course_id)
@@ -60,9 +61,19 @@ def start(session: Session, who: Principal, course_id: UUID, method: str, gatewa
     catalogue.reserve_place(session, course_id)
     now = moment(session)
     payment = Payment(
-        id=uuid7(), tenant_id=who.tenant, course_id=course_id, learner_id=who.person, amount_minor=price.amount_minor,
-        currency=price.currency, gateway=gateway, method=method, status="pending", idempotency_key=key, created_at=now, updated_at=now,
-    )  # fmt: skip
+        id=uuid7(),
+        tenant_id=who.tenant,
+        course_id=course_id,
+        learner_id=who.person,
+        amount_minor=price.amount_minor,
+        currency=price.currency,
+        gateway=gateway,
+        method=method,
+        status="pending",
+        idempotency_key=key,
+        created_at=now,
+        updated_at=now,
+    )
     session.add(payment)
     # Either key may decide the race; the loser is run once more and finds the winner's row.
     flush_unique(session, on=("uq_payments_open", "uq_payments_tenant_id_learner_id_idempotency_key"), raises=Retry)
@@ -88,7 +99,8 @@ def due(session: Session, _who: Principal, payment_id: UUID) -> Due:
 def settle(session: Session, who: Principal, payment_id: UUID, intent: Intent) -> UUID:
     """Complete a payment whose intent succeeded, grant the course and enroll the learner; returns the payment's id.
 
-    The browser's confirmation and the webhook both come here, together and repeatedly: the payment's row lock lets one of them do it, the other
+    The browser's confirmation and the webhook both come here, together and repeatedly: the payment's row lock lets one
+    of them do it, the other
     finds it done. Raises Conflict (PAYMENT_MISMATCH) where the gateway took another amount than was asked for.
     """
     payment = _locked(session, payment_id)
@@ -111,17 +123,31 @@ def settle(session: Session, who: Principal, payment_id: UUID, intent: Intent) -
     payment.intent_reference = intent.reference
     places.entitle(session, payment.tenant_id, payment.course_id, payment.learner_id, payment.id)
     places.take_place(session, payment.tenant_id, payment.course_id, payment.learner_id, paid=True)
-    audit.write(session, who, "payment.settled", "payment", payment.id, amount_minor=payment.amount_minor, currency=payment.currency)
+    audit.write(
+        session,
+        who,
+        "payment.settled",
+        "payment",
+        payment.id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+    )
     outbox.record(session, payment.tenant_id, _settled(payment, courses.price_of(session, payment.course_id).title))
     return payment.id
 
 
 def receive(session: Session, gateway: str, event: Reported) -> bool:
-    """Store a verified gateway event under its own id (system role); returns whether it is new. An actor does the work."""
+    """Store a verified gateway event under its own id (system role); returns whether it is new. An actor does the
+    work."""
     is_new = insert_missing(
-        session, GatewayEvent,
-        id=f"{gateway}:{event.id}", gateway=gateway, type=event.type, intent_reference=event.intent_reference, received_at=moment(session),
-    )  # fmt: skip
+        session,
+        GatewayEvent,
+        id=f"{gateway}:{event.id}",
+        gateway=gateway,
+        type=event.type,
+        intent_reference=event.intent_reference,
+        received_at=moment(session),
+    )
     if is_new and event.intent_reference is not None:
         reported = GatewayReported(gateway=gateway, gateway_event_id=event.id, intent_reference=event.intent_reference)
         outbox.record(session, None, reported)
@@ -154,12 +180,22 @@ def _locked(session: Session, payment_id: UUID) -> Payment:
 
 def _due(payment: Payment, title: str) -> Due:
     return Due(
-        payment.id, payment.amount_minor, payment.currency, payment.gateway, payment.intent_reference, title, payment.status
+        payment.id,
+        payment.amount_minor,
+        payment.currency,
+        payment.gateway,
+        payment.intent_reference,
+        title,
+        payment.status,
     )
 
 
 def _settled(payment: Payment, title: str) -> PaymentSettled:
     return PaymentSettled(
-        payment_id=payment.id, learner_id=payment.learner_id, course_id=payment.course_id, course_title=title,
-        amount_minor=payment.amount_minor, currency=payment.currency,
-    )  # fmt: skip
+        payment_id=payment.id,
+        learner_id=payment.learner_id,
+        course_id=payment.course_id,
+        course_title=title,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+    )

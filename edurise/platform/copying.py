@@ -1,4 +1,5 @@
-"""Rows into tables by COPY, PostgreSQL's fastest way in (text format: https://www.postgresql.org/docs/15/sql-copy.html).
+"""Rows into tables by COPY, PostgreSQL's fastest way in (text format:
+https://www.postgresql.org/docs/15/sql-copy.html).
 
 COPY refuses a table whose row-level security is forced, so the rows go through a temporary one.
 """

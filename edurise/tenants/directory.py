@@ -21,7 +21,8 @@ class Directory(Protocol):
 
 
 class CachedDirectory:
-    """Asks the database once for each subdomain and half a minute; unknown names are remembered too, in bounded number."""
+    """Asks the database once for each subdomain and half a minute; unknown names are remembered too, in bounded
+    number."""
 
     def __init__(self, db: Database, platform_host: str) -> None:
         self._db = db

@@ -59,17 +59,26 @@ def by_subdomain(session: Session, subdomain: str) -> UUID | None:
 def membership(session: Session, tenant_id: UUID | None, person_id: UUID) -> dict[str, Any] | None:
     """``{id, role, organization_id, organization_name}`` of an active membership, or None."""
     found = session.execute(
-        select(Membership.id, Membership.role, Organization.id.label("organization_id"), Organization.name.label("organization_name"))
+        select(
+            Membership.id,
+            Membership.role,
+            Organization.id.label("organization_id"),
+            Organization.name.label("organization_name"),
+        )
         .join(Organization, Organization.id == Membership.tenant_id)
         .where(
-            Membership.tenant_id == tenant_id, Membership.person_id == person_id, Membership.is_active, Organization.is_active
+            Membership.tenant_id == tenant_id,
+            Membership.person_id == person_id,
+            Membership.is_active,
+            Organization.is_active,
         )
     )
     return first(found)
 
 
 def mine(session: Session, who: Principal) -> list[dict[str, Any]]:
-    """The organizations that the caller belongs to, the acting one first, then by age of membership. Asks for the self scope."""
+    """The organizations that the caller belongs to, the acting one first, then by age of membership. Asks for the self
+    scope."""
     found = session.execute(
         select(*_ORGANIZATION, Membership.role)
         .join(Membership, Membership.tenant_id == Organization.id)

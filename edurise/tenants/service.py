@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -15,7 +15,14 @@ from edurise.tenants.models import CourseStanding, Membership, Organization
 def join(session: Session, tenant_id: UUID, person_id: UUID, role: str = "student") -> bool:
     """Make the person a member unless they are one already, in whatever role; returns whether the membership is new."""
     return insert_missing(
-        session, Membership, id=uuid7(), tenant_id=tenant_id, person_id=person_id, role=role, is_active=True, created_at=moment(session)
+        session,
+        Membership,
+        id=uuid7(),
+        tenant_id=tenant_id,
+        person_id=person_id,
+        role=role,
+        is_active=True,
+        created_at=moment(session),
     )
 
 
@@ -23,7 +30,9 @@ def give_role(session: Session, tenant_id: UUID, person_id: UUID, role: str) -> 
     """Set a member's role, making the membership if there is none."""
     if join(session, tenant_id, person_id, role):
         return
-    session.execute(update(Membership).where(Membership.tenant_id == tenant_id, Membership.person_id == person_id).values(role=role))
+    session.execute(
+        update(Membership).where(Membership.tenant_id == tenant_id, Membership.person_id == person_id).values(role=role)
+    )
 
 
 def stand(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID, kind: str) -> None:
@@ -35,7 +44,14 @@ def found(session: Session, *, name: str, subdomain: str, language: str = "en", 
     """Found an organization (system role); returns its id. Safe to repeat for one subdomain."""
     now = moment(session)
     insert_missing(
-        session, Organization,
-        id=uuid7(), name=name, subdomain=subdomain, language=language, currency=currency, created_at=now, updated_at=now,
-    )  # fmt: skip
-    return session.query(Organization.id).filter(Organization.subdomain == subdomain).scalar()  # type: ignore[no-any-return]
+        session,
+        Organization,
+        id=uuid7(),
+        name=name,
+        subdomain=subdomain,
+        language=language,
+        currency=currency,
+        created_at=now,
+        updated_at=now,
+    )
+    return session.scalars(select(Organization.id).where(Organization.subdomain == subdomain)).one()

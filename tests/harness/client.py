@@ -56,7 +56,13 @@ class Client:
         return await self.call("PATCH", path, data, headers=headers)
 
     async def call(
-        self, method: str, path: str, data: Any = None, *, raw: bytes | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        data: Any = None,
+        *,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Answer:
         """One request. ``raw`` is sent as it is, whatever its content type says."""
         sent = {"Content-Type": "application/json"} if data is not None or raw is not None else {}
@@ -65,8 +71,14 @@ class Client:
             sent.setdefault("Authorization", f"Bearer {self.token}")
         body = raw if raw is not None else (None if data is None else json.dumps(data).encode())
         request = HTTPRequest(
-            self.base_url + path, method, HTTPHeaders(sent), body,
-            allow_nonstandard_methods=True, follow_redirects=False, decompress_response=False, request_timeout=20,
+            self.base_url + path,
+            method,
+            HTTPHeaders(sent),
+            body,
+            allow_nonstandard_methods=True,
+            follow_redirects=False,
+            decompress_response=False,
+            request_timeout=20,
         )
         found = await AsyncHTTPClient().fetch(request, raise_error=False)
         return Answer(found.code, found.headers, found.body or b"")

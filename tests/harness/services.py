@@ -517,6 +517,7 @@ http {{
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection $connection_upgrade;
       proxy_buffering off;
+      add_header X-Served-By $upstream_addr always;
       proxy_connect_timeout 2s;
       proxy_read_timeout 3600s;
       proxy_send_timeout 3600s;

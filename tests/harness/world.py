@@ -1,4 +1,5 @@
-"""A running web process inside the test process, on a database of its own, and the people and courses that tests need."""
+"""A running web process inside the test process, on a database of its own, and the people and courses that tests
+need."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from argon2 import PasswordHasher
+from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 from tornado.netutil import bind_sockets
 
@@ -16,15 +18,14 @@ from edurise.adapters.clock import SetClock
 from edurise.authz import About, Grade, Principal, permission
 from edurise.container import Container
 from edurise.courses import service as courses
-from edurise.identity import sessions
 from edurise.identity import service as identity
+from edurise.identity import sessions
 from edurise.identity.models import Person
 from edurise.tenants import service as tenants
 from edurise.tenants.queries import MAIN
 from handlers.app import WebApplication, serve
 from handlers.observing import Observer
 from handlers.ws.hub import Hub
-from prometheus_client import CollectorRegistry
 from tests.harness.client import Client
 
 PASSWORD = "correct horse battery 7"
@@ -50,7 +51,8 @@ class Someone:
 
 
 class World:
-    """The server and what lives in its database. Everything is made anew by each test that asks; names never collide."""
+    """The server and what lives in its database. Everything is made anew by each test that asks; names never
+    collide."""
 
     def __init__(self, c: Container, clock: SetClock) -> None:
         self.c = c
@@ -86,9 +88,13 @@ class World:
 
     def organization(self, name: str = "School", **values: Any) -> UUID:
         number = next(_COUNTER)
-        return self.c.db.system_sync(lambda session: tenants.found(session, name=f"{name} {number}", subdomain=f"school-{number}", **values))
+        return self.c.db.system_sync(
+            lambda session: tenants.found(session, name=f"{name} {number}", subdomain=f"school-{number}", **values)
+        )
 
-    def person(self, role: str = "student", tenant_id: UUID = MAIN, *, platform: bool = False, teaches: bool = False) -> Someone:
+    def person(
+        self, role: str = "student", tenant_id: UUID = MAIN, *, platform: bool = False, teaches: bool = False
+    ) -> Someone:
         """A person with a role in an organization, logged in. ``teaches`` leaves a teacher application pending."""
         number = next(_COUNTER)
         email = f"person-{number}@example.org"
@@ -99,7 +105,9 @@ class World:
             tenants.give_role(session, tenant_id, person_id, role)
             if platform:
                 session.get_one(Person, person_id).is_platform_admin = True
-            return person_id, sessions.open_session(session, person_id, tenant_id, ("tests", "127.0.0.1"), self.c.lifetimes)
+            return person_id, sessions.open_session(
+                session, person_id, tenant_id, ("tests", "127.0.0.1"), self.c.lifetimes
+            )
 
         person_id, opened = self.c.db.system_sync(make)
         access = self.c.tokens.issue(
@@ -115,8 +123,12 @@ class World:
 
     def module(self, teacher: Someone, course_id: UUID, **values: Any) -> dict[str, Any]:
         data = {"title": f"Module {next(_COUNTER)}", **values}
-        return self.c.db.run_sync(teacher.principal, courses.add_module, course_id, data, about=About("course", course_id))
+        return self.c.db.run_sync(
+            teacher.principal, courses.add_module, course_id, data, about=About("course", course_id)
+        )
 
     def lesson(self, teacher: Someone, module_id: UUID, **values: Any) -> dict[str, Any]:
         data = {"title": f"Lesson {next(_COUNTER)}", "content": "<p>Text</p>", **values}
-        return self.c.db.run_sync(teacher.principal, courses.add_lesson, module_id, data, about=About("module", module_id))
+        return self.c.db.run_sync(
+            teacher.principal, courses.add_lesson, module_id, data, about=About("module", module_id)
+        )
