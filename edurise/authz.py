@@ -143,9 +143,9 @@ def admit(who: Principal, standing: Standing, about: About | None) -> Principal:
     an anonymous caller of
     what needs a person, or one whose account is gone, Unauthenticated.
     """
-    if not standing.grades.isdisjoint(who.needs.grades):
-        return replace(who, standing=standing)
     unseen = about is not None and standing.grades.isdisjoint(_SEEING)
+    if not unseen and not standing.grades.isdisjoint(who.needs.grades):
+        return replace(who, standing=standing)
     if not who.service and Grade.PERSON not in standing.grades and not (unseen and Grade.PUBLIC in who.needs.grades):
         raise Unauthenticated
     raise NotFound if unseen else Forbidden

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from tornado.web import HTTPError, stream_request_body
 
 from edurise.authz import About, Principal
-from edurise.errors import Invalid, Oversize, UnsupportedMedia
+from edurise.errors import Invalid, Oversize, Unauthenticated, UnsupportedMedia
 from edurise.paging import EVERYTHING, Found, Window
 from edurise.ports import Allowance
 from handlers.callers import Demand, address, caller
@@ -20,6 +21,7 @@ from handlers.refusals import RefusingHandler
 from handlers.routing import Route
 from schemas.base import QuerySchema, StrictSchema, load
 from schemas.body import parse_json
+from schemas.queries import MAX_PAGE_SIZE
 
 _LONGEST_KEY = 200
 
@@ -27,11 +29,12 @@ _LONGEST_KEY = 200
 @stream_request_body
 class RestHandler(RefusingHandler):
     """One request. ``sensitive`` calls are limited over all processes; ``reads_token`` is false where nobody needs to
-    be known."""
+    be known, ``lenient`` true where an unusable tenant header is ignored as public verbs ignore it."""
 
     sensitive = False
     limited = True
     reads_token = True
+    lenient = False
 
     def initialize(self, route: Route) -> None:
         self.route: Route = route
@@ -56,8 +59,10 @@ class RestHandler(RefusingHandler):
         ip = address(self.request, self.c.settings.trusted_proxies)
         self.who = Principal(ip=ip, needs=guard.permission)
         await self._limit(guard, ip)
-        demand = Demand(guard.permission, lenient=guard.public, reads_token=self.reads_token)
+        demand = Demand(guard.permission, lenient=guard.public or self.lenient, reads_token=self.reads_token)
         self.who = await caller(self.c, self.request, demand, ip)
+        if not guard.public and self.who.user_id is None:
+            raise Unauthenticated
         if guard.cached and self.who.user_id is None and self.edge.cache.enabled:
             await self._from_cache()
 
@@ -127,7 +132,10 @@ class RestHandler(RefusingHandler):
 
     def reply_page(self, found: Found, window: Window) -> None:
         """Answer with a page; its links are absolute and keep the query."""
-        self.reply(200, page_data(found, window.number, window.size, self._page_url))
+        told = description_of(type(self), self.request.method or "")
+        shape: Shape | None = "page" if told is not None and told.shape == "listed" else None
+        link = partial(self._page_url, size=window.size)
+        self.reply(200, page_data(found, window.number, window.size, link), shape=shape)
 
     def reply_listed(self, found: Found, window: Window, *, as_page: bool) -> None:
         """Answer with a page, or with a bare array in ``data`` where old clients expect one."""
@@ -178,16 +186,20 @@ class RestHandler(RefusingHandler):
         self.set_header("RateLimit-Reset", str(allowance.reset_s))
 
     async def _from_cache(self) -> None:
-        key = (self.request.uri or "", self.who.wanted)
+        # The links of a page hold the Host unless the public address is set; nobody may be served another's.
+        host = "" if self.c.settings.public_url else f"{self.request.protocol}://{self.request.host}"
+        key = (host + (self.request.uri or ""), self.who.wanted)
         found = self.edge.cache.fresh(key) or await self.edge.cache.answer_or_turn(key)
         if found is None:
             self._turn = key
         else:
             self.send(found)
 
-    def _page_url(self, number: int) -> str:
+    def _page_url(self, number: int, size: int) -> str:
         query = {name: values[-1].decode() for name, values in self.request.query_arguments.items()} | {
             "page": str(number)
         }
+        if size > MAX_PAGE_SIZE:  # after a list without pages its rest follows in pages
+            query |= {"page": str((number - 1) * size // MAX_PAGE_SIZE + 1), "page_size": str(MAX_PAGE_SIZE)}
         base = self.c.settings.public_url or f"{self.request.protocol}://{self.request.host}"
         return f"{base}{self.request.path}?{urlencode(query)}"

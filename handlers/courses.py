@@ -38,7 +38,7 @@ class CoursesHandler(RestHandler):
         tags=["courses"],
         query=CourseListQuery,
         out=CourseOut,
-        shape="page",
+        shape="listed",
     )
     async def get(self) -> None:
         query = self.query(CourseListQuery())
@@ -52,6 +52,7 @@ class CoursesHandler(RestHandler):
         body=CourseIn,
         out=CourseOut,
         status=201,
+        also=[200],
         idempotent=True,
         errors=["IDEMPOTENCY_KEY_REUSED"],
     )

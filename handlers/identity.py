@@ -86,6 +86,8 @@ class RefreshHandler(AuthHandler):
 class LogoutHandler(RestHandler):
     """End the session."""
 
+    lenient = True
+
     @permit(Identity.LOGOUT)
     @describe(summary="Log out", tags=["auth"], body=LogoutIn, shape="none")
     async def post(self) -> None:

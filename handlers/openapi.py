@@ -255,6 +255,10 @@ class _Writer:
         required = ["success", "message", "timestamp"]
         if told.out is not None and told.shape == "array":
             properties["data"] = {"type": "array", "items": self._reference(told.out)}
+        elif told.out is not None and told.shape == "listed":
+            array = {"type": "array", "items": self._reference(told.out)}
+            properties["data"] = {"anyOf": [array, self._reference(page_of(told.out))]}
+            properties |= self._converter.schema2jsonschema(page_of(told.out)())["properties"]
         elif told.out is not None:
             out = page_of(told.out) if told.shape == "page" else told.out
             properties["data"] = self._reference(out)

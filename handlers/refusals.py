@@ -94,9 +94,10 @@ class RefusingHandler(RequestHandler):
         """Write a finished answer: 304 if the client has it, compressed if that is worth it and wanted."""
         self.set_status(finished.status)
         body = finished.body
-        if finished.etag:
+        self.set_header("Cache-Control", "private, no-cache" if self.request.method == "GET" else "no-store")
+        if finished.etag and self.request.method == "GET":
             self.set_header("ETag", finished.etag)
-            if self.request.method == "GET" and self.check_etag_header():
+            if self.check_etag_header():
                 self.set_status(304)
                 self.finish()
                 return

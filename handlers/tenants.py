@@ -12,7 +12,9 @@ from schemas.tenants import OrganizationOut, SwitchIn, SwitchOut
 
 
 class MyTenantsHandler(RestHandler):
-    """The caller's organizations."""
+    """The caller's organizations. Clients find their way out of an unusable stored organization here."""
+
+    lenient = True
 
     @permit(Tenants.MINE)
     @describe(
@@ -27,6 +29,8 @@ class MyTenantsHandler(RestHandler):
 
 class SwitchTenantHandler(RestHandler):
     """Act in another organization."""
+
+    lenient = True
 
     @permit(Tenants.SWITCH)
     @describe(

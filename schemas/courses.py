@@ -31,6 +31,8 @@ from schemas.base import (
 
 LEVELS = ["beginner", "intermediate", "advanced"]
 MOST_TEXT = 100_000
+CLEAN_TEXT = 6 * MOST_TEXT
+"""Sanitising may write one character as an entity of six."""
 
 
 class MarketplaceQuery(PageQuery):
@@ -210,7 +212,7 @@ class LessonOut(OutSchema):
     duration_minutes = Int()
     description = Text(max=20_000, lines=True)
     video_url = Text(max=2000, allow_none=True)
-    content = Text(max=4 * MOST_TEXT, lines=True)
+    content = Text(max=CLEAN_TEXT, lines=True)
     questions = ListOf(Json(max_bytes=100_000), max=200)
     order = Int()
     created_at = Instant()
@@ -226,7 +228,7 @@ class ModuleOut(OutSchema):
     description = Text(max=20_000, lines=True)
     order = Int()
     is_published = Bool()
-    content = Text(max=4 * MOST_TEXT, lines=True, required=False)
+    content = Text(max=CLEAN_TEXT, lines=True, required=False)
     video_url = Text(max=2000, allow_none=True, required=False)
     materials = ListOf(Text(max=2000), required=False)
     lessons = ListOf(Nested(LessonOut), max=10_000, required=False)

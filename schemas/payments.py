@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from marshmallow import INCLUDE, pre_load
@@ -11,19 +12,26 @@ from schemas.base import Choice, Email, Id, Ignored, Instant, Number, OutSchema,
 
 METHODS = ["stripe", "paypal", "bank_transfer"]
 CARD_FIELDS = frozenset(
-    {
-        "cardnumber",
-        "card_number",
-        "number",
-        "expirydate",
-        "expiry_date",
-        "expiry",
-        "cvc",
-        "cvv",
+    (
+        "card",
+        "cardholder",
         "cardholdername",
+        "cardnumber",
+        "cvc",
+        "cvc2",
+        "cvv",
+        "cvv2",
+        "expiry",
+        "expirydate",
+        "expmonth",
+        "expyear",
+        "number",
         "pan",
-    }
+        "securitycode",
+    )
 )
+"""Names of card data, in lower case and without what is neither letter nor digit."""
+_SEPARATORS = re.compile(r"[\W_]+")
 
 
 class StartPaymentIn(StrictSchema):
@@ -91,7 +99,7 @@ def _holds_card_data(value: Any) -> bool:
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
-            if any(str(name).lower() in CARD_FIELDS for name in node):
+            if any(_SEPARATORS.sub("", str(name)).lower() in CARD_FIELDS for name in node):
                 return True
             waiting.extend(node.values())
         elif isinstance(node, list):

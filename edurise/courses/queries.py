@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Grade, Principal
@@ -16,6 +16,7 @@ from edurise.db import first, rows
 from edurise.errors import NotFound
 from edurise.money import UNUSUAL
 from edurise.paging import Found, Orderings, Window, page
+from edurise.tenants import queries as tenants
 
 _CATALOGUE = (
     CatalogueEntry.course_id.label("id"),
@@ -125,7 +126,9 @@ def listing(session: Session, who: Principal, filters: Filters, window: Window) 
     if not who.stands(Grade.ADMINISTRATOR, Grade.PLATFORM):
         query = query.where(or_(Course.instructor_id == who.person, Course.status == "published"))
     found = page(session, _narrowed_own(query, filters), _without_rating(window), COURSE_ORDER)
-    return Found(found.count, [views.course_view(row) for row in found.rows])
+    owner = {"id": who.tenant, "name": tenants.name_of(session, who)}
+    owned = {"organization": owner, "organization_name": owner["name"]}
+    return Found(found.count, [views.course_view(row) | owned for row in found.rows])
 
 
 def course(session: Session, _who: Principal, course_id: UUID) -> dict[str, Any]:
@@ -225,6 +228,10 @@ _MODULE = (
 
 
 def _lessons(session: Session, who: Principal, condition: Any) -> list[dict[str, Any]]:
+    """Lessons in order; to learners those of published modules only, as modules() does."""
+    if not who.stands(Grade.STAFF, Grade.ADMINISTRATOR, Grade.PLATFORM):
+        published = select(Module.id).where(Module.tenant_id == who.tenant, Module.is_published)
+        condition = and_(condition, Lesson.module_id.in_(published))
     query = (
         select(
             Lesson.id,

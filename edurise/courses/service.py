@@ -27,6 +27,7 @@ from edurise.tenants import service as memberships
 _COPIED = ("title", "description", "category", "difficulty_level", "tags", "duration_weeks", "max_students")
 _MODERATED = frozenset({"suspended"})
 _PUBLISHING = frozenset({"published", "approved"})
+_MOST_MINOR = 2**31 - 1  # what the column holds
 
 
 def create(session: Session, who: Principal, data: dict[str, Any], key: str | None) -> tuple[bool, dict[str, Any]]:
@@ -201,6 +202,8 @@ def _fill(session: Session, course: Course, data: dict[str, Any]) -> None:
             setattr(course, name, data[name])
     if "price" in data:
         course.price_minor = exact_minor(data["price"] or 0, course.currency, "price")
+        if course.price_minor > _MOST_MINOR:  # with three decimals the edge's bound in major units is not enough
+            raise Invalid(errors={"price": [Problem("out_of_range", {"min": 0, "max": _MOST_MINOR // 1000})]})
     if "moderation_reason" in data:
         course.moderation_reason = data["moderation_reason"]
     if "category" in data and session.get(Category, data["category"]) is None:
@@ -220,13 +223,14 @@ def _publication(session: Session, who: Principal, course: Course, data: dict[st
     if wanted not in _PUBLISHING:
         course.status = wanted
         return
+    if course.status == "published":
+        return
     if reviewed and not decides:
         course.status = "pending"
         return
-    if course.status != "published":
-        course.status = "published"
-        course.published_at = moment(session)
-        outbox.record(session, who.tenant, CoursePublished(course_id=course.id))
+    course.status = "published"
+    course.published_at = moment(session)
+    outbox.record(session, who.tenant, CoursePublished(course_id=course.id))
 
 
 def _view(session: Session, course_id: UUID) -> dict[str, Any]:

@@ -69,7 +69,9 @@ def approve(session: Session, who: Principal, application_id: UUID) -> dict[str,
         raise Conflict("APPLICATION_DECIDED")
     if found.status == "pending":
         found.status, found.reviewed_at, found.reviewed_by = "approved", moment(session), who.person
-        memberships.give_role(session, who.tenant, found.person_id, "teacher")
+        member = tenants.membership(session, who.tenant, found.person_id)
+        if member is None or member["role"] == "student":  # an administrator stays one
+            memberships.give_role(session, who.tenant, found.person_id, "teacher")
         audit.write(session, who, "teacher_application.approved", "teacher_application", found.id)
         outbox.record(session, who.tenant, TeacherApproved(application_id=found.id, person_id=found.person_id))
         session.flush()

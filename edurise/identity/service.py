@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -40,11 +40,13 @@ class Account:
 
 def register(session: Session, new: NewPerson, password_hash: str, tenant_id: UUID) -> UUID:
     """Make a person, a student membership of the organization and, if wished, a pending teacher application; returns
-    the person's id.
+    the person's id. An organization that does not exist is read as ``main``.
 
     Raises Conflict (EMAIL_TAKEN); two registrations of one address at once are decided by the unique key.
     """
     now = moment(session)
+    if tenants.organization(session, tenant_id) is None:  # a header may name what does not exist
+        tenant_id = tenants.MAIN
     person = Person(
         id=uuid7(),
         email=new.email,
@@ -68,7 +70,7 @@ def account(session: Session, email: str) -> Account | None:
     found = session.execute(
         select(Person.id, Person.is_active, Credential.password_hash)
         .join(Credential, Credential.person_id == Person.id)
-        .where(Person.email_key == email.lower())
+        .where(Person.email_key == func.lower(email))  # the database's own lower(), which made the key
     ).one_or_none()
     return None if found is None else Account(found.id, found.password_hash, found.is_active)
 

@@ -1,6 +1,7 @@
 """EduRise as it runs in production: separate processes behind nginx, on services of the test's own.
 
-Everything is one ``Stack``: PostgreSQL, Redis, RabbitMQ, nginx, the simulators of Stripe and of a mail server, two webs,
+Everything is one ``Stack``: PostgreSQL, Redis, RabbitMQ, nginx, the simulators of Stripe and of a mail server, two
+webs,
 a worker, a relay and a scheduler, each a process that can be stopped, killed and started again. They are ended by their
 process numbers, whatever the test does, and write their logs into the stack's directory.
 """

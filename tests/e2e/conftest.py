@@ -1,0 +1,53 @@
+"""The stacks of the end-to-end tests, and their logs in the report of a test that fails."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.harness.books import Books
+from tests.harness.machine import require
+from tests.harness.processes import Stack
+from tests.harness.services import scratch
+
+STORY_PORT = 21800
+FAULTS_PORT = 21900
+_RUNNING: list[Stack] = []
+
+
+@contextlib.contextmanager
+def running_stack(first_port: int, settings: Mapping[str, str]) -> Iterator[Stack]:
+    """A stack on ports from ``first_port``, gone afterwards."""
+    for binary in ("postgres-server", "redis-server", "rabbitmq-server", "nginx"):
+        require(binary)
+    with scratch() as directory:
+        stack = Stack(directory, first_port, settings)
+        _RUNNING.append(stack)
+        try:
+            with stack:
+                yield stack
+        finally:
+            _RUNNING.remove(stack)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The stack of the story."""
+    with running_stack(STORY_PORT, {"EDU_REFRESH_GRACE_S": "5"}) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def books(stack: Stack) -> Books:
+    """What the story's stack holds."""
+    return Books(stack.postgres.port, stack.mail_folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        report.sections += [(f"log of {name}", end) for stack in _RUNNING for name, end in stack.log_ends()]
+    return report

@@ -1,0 +1,88 @@
+"""A client of ``/ws/notifications/`` that comes back with its position, as browsers are to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode
+
+from tornado.httpclient import HTTPError, HTTPRequest
+from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
+from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
+
+from tests.harness.waiting import eventually
+
+PAGE = "http://localhost:3000"
+"""Where the page comes from that opens the socket."""
+_AWAY = (OSError, HTTPError, HTTPStreamClosedError, HTTPTimeoutError, WebSocketError)
+
+
+class Listener:
+    """Keeps every frame. ``events`` are the stored ones, which have an offset; ``told`` are all the others."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self._url = base_url.replace("http", "ws", 1) + "/ws/notifications/"
+        self._token = token
+        self.events: list[dict[str, Any]] = []
+        self.told: list[dict[str, Any]] = []
+        self.recovered: list[bool] = []
+        """What each connection after the first was told."""
+        self.served_by: list[str] = []
+        """The web process of each connection, as nginx names it."""
+        self._position: dict[str, object] = {}
+
+    @property
+    def offsets(self) -> list[int]:
+        """The offsets that arrived, in that order."""
+        return [event["offset"] for event in self.events]
+
+    def types(self) -> list[str]:
+        """The types of the notifications that arrived, in that order."""
+        return [event["data"]["notification"]["type"] for event in self.events if event["type"] == "notification"]
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Listener]:
+        """Connected, and connecting again whenever the connection is lost, until the end of the block."""
+        task = asyncio.create_task(self._listen())
+        try:
+            await eventually(lambda: self.told, "the greeting of the socket")
+            yield self
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _listen(self) -> None:
+        while True:
+            connection = await eventually(self._connect, "a connection to the socket", 60)
+            try:
+                while (message := await connection.read_message()) is not None:
+                    self._take(json.loads(message))
+            finally:
+                connection.close()
+
+    async def _connect(self) -> WebSocketClientConnection | None:
+        query = urlencode({"token": self._token, **self._position})
+        try:
+            made = await websocket_connect(
+                HTTPRequest(f"{self._url}?{query}", headers={"Origin": PAGE}, connect_timeout=5)
+            )
+        except _AWAY:
+            return None
+        self.served_by.append(made.headers.get("X-Served-By", ""))
+        return made
+
+    def _take(self, frame: dict[str, Any]) -> None:
+        if frame["type"] == "connection_established":
+            if self._position:
+                self.recovered.append(frame["data"]["recovered"])
+            self.told.append(frame)
+        elif "offset" in frame:
+            self.events.append(frame)
+        else:
+            self.told.append(frame)
+        if "offset" in frame:
+            self._position = {"offset": frame["offset"]} | ({"epoch": frame["epoch"]} if frame["epoch"] else {})
