@@ -145,9 +145,9 @@ def claim(session: Session, wanted: Mapping[str, Sequence[str]], limit: int, cla
     pairs = [(topic, actor) for topic, actors in wanted.items() for actor in actors]
     names = sorted({actor for _, actor in pairs})
     common = {"now": now, "until": until, "limit": limit, "carried": CARRIED_BYTES}
-    due = session.execute(_DUE, {**common, "actors": names})
-    repeated = [_dispatch(row) for row in rows(due)]
-    spread = session.execute(
+    repeated = [_dispatch(row) for row in rows(session, _DUE, {**common, "actors": names})]
+    spread = rows(
+        session,
         _SPREAD,
         {
             **common,
@@ -156,7 +156,7 @@ def claim(session: Session, wanted: Mapping[str, Sequence[str]], limit: int, cla
             "actors": [actor for _, actor in pairs],
         },
     )
-    return Batch([*repeated, *(_dispatch(row) for row in rows(spread))], until)
+    return Batch([*repeated, *(_dispatch(row) for row in spread)], until)
 
 
 def mark_sent(session: Session, batch: Batch, sent: Sequence[Dispatch], resend_s: float) -> None:
@@ -249,7 +249,7 @@ def dead(session: Session, limit: int = 100) -> list[dict[str, Any]]:
         SELECT event_id, actor, topic, tenant_id, attempts, dead_at, last_error FROM deliveries
          WHERE dead_at IS NOT NULL ORDER BY dead_at DESC, event_id DESC LIMIT :limit
     """)
-    return rows(session.execute(statement, {"limit": limit}))
+    return rows(session, statement, {"limit": limit})
 
 
 def show(session: Session, event_id: UUID) -> list[dict[str, Any]]:
@@ -258,7 +258,7 @@ def show(session: Session, event_id: UUID) -> list[dict[str, Any]]:
         SELECT d.*, o.at, o.payload FROM deliveries d LEFT JOIN outbox o ON o.id = d.event_id
          WHERE d.event_id = :id ORDER BY d.actor
     """)
-    return rows(session.execute(statement, {"id": event_id}))
+    return rows(session, statement, {"id": event_id})
 
 
 def replay(session: Session, event_id: UUID | None = None, actor: str | None = None) -> int:
@@ -298,7 +298,7 @@ def counts(session: Session, late_s: float = 60.0) -> dict[str, int]:
         SELECT (SELECT count(*) FROM deliveries WHERE dead_at IS NOT NULL) AS dead,
                (SELECT count(*) FROM deliveries WHERE done_at IS NULL AND dead_at IS NULL AND next_at < :late) AS late
     """)
-    found = first(session.execute(statement, {"late": moment(session) - timedelta(seconds=late_s)}))
+    found = first(session, statement, {"late": moment(session) - timedelta(seconds=late_s)})
     return cast("dict[str, int]", found)
 
 

@@ -65,6 +65,6 @@ class Orderings:
 
 def page(session: Session, query: Select[*tuple[Any, ...]], window: Window, orderings: Orderings) -> Found:
     """Two statements whatever the number of rows: the count, and the window's rows as plain dicts."""
-    count = session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
-    found = session.execute(orderings.apply(query, window.ordering).limit(window.size).offset(window.offset))
-    return Found(count, rows(found))
+    count = session.connection().scalar(select(func.count()).select_from(query.subquery())) or 0
+    found = rows(session, orderings.apply(query, window.ordering).limit(window.size).offset(window.offset))
+    return Found(count, found)

@@ -19,7 +19,7 @@ from handlers.envelope import envelope, page_data
 from handlers.guards import Guard, Shape, description_of, guard_of
 from handlers.refusals import RefusingHandler
 from handlers.routing import Route
-from schemas.base import QuerySchema, StrictSchema, load
+from schemas.base import QuerySchema, StrictSchema, load, made
 from schemas.body import parse_json
 from schemas.queries import MAX_PAGE_SIZE
 
@@ -73,11 +73,6 @@ class RestHandler(RefusingHandler):
         else:
             self._chunks.clear()
 
-    def options(self, **_: object) -> None:
-        self.set_status(204)
-        self.clear_header("Content-Type")
-        self.set_header("Allow", ", ".join(self.route.allow))
-
     # -- reading -------------------------------------------------------------------------------------------------
 
     def raw_body(self) -> bytes:
@@ -86,17 +81,17 @@ class RestHandler(RefusingHandler):
             raise Oversize(max=self.c.settings.body_limit_bytes)
         return b"".join(self._chunks)
 
-    def body(self, schema: StrictSchema) -> dict[str, Any]:
+    def body(self, schema: type[StrictSchema]) -> dict[str, Any]:
         """The JSON body as the schema reads it. Raises Invalid with the problems of each field."""
-        return load(schema, parse_json(self.raw_body()))
+        return load(made(schema), parse_json(self.raw_body()))
 
-    def query(self, schema: QuerySchema) -> dict[str, Any]:
+    def query(self, schema: type[QuerySchema]) -> dict[str, Any]:
         """The query string as the schema reads it; of a repeated key the last counts."""
         try:
             given = {name: values[-1].decode() for name, values in self.request.query_arguments.items()}
         except UnicodeDecodeError:
             raise Invalid("BAD_REQUEST", reason="bad_query") from None
-        return load(schema, given)
+        return load(made(schema), given)
 
     def idempotency_key(self) -> str | None:
         """The Idempotency-Key header. Raises Invalid for one that is empty, too long or not printable ASCII."""
@@ -192,8 +187,14 @@ class RestHandler(RefusingHandler):
         found = self.edge.cache.fresh(key) or await self.edge.cache.answer_or_turn(key)
         if found is None:
             self._turn = key
-        else:
-            self.send(found)
+            return
+        kept = found
+
+        async def answer(**_: object) -> None:
+            self.send(kept)
+
+        # In the verb's place, not here: whoever finishes before the request is read to its end closes the connection.
+        self.get = answer
 
     def _page_url(self, number: int, size: int) -> str:
         query = {name: values[-1].decode() for name, values in self.request.query_arguments.items()} | {

@@ -41,7 +41,7 @@ class CoursesHandler(RestHandler):
         shape="listed",
     )
     async def get(self) -> None:
-        query = self.query(CourseListQuery())
+        query = self.query(CourseListQuery)
         window = self.window(query)
         self.reply_listed(await self.hop(queries.listing, filters_of(query), window), window, as_page=paged(query))
 
@@ -57,7 +57,7 @@ class CoursesHandler(RestHandler):
         errors=["IDEMPOTENCY_KEY_REUSED"],
     )
     async def post(self) -> None:
-        self.reply_made(await self.hop(service.create, self.body(CourseIn()), self.idempotency_key()))
+        self.reply_made(await self.hop(service.create, self.body(CourseIn), self.idempotency_key()))
 
 
 class MarketplaceHandler(RestHandler):
@@ -72,7 +72,7 @@ class MarketplaceHandler(RestHandler):
         shape="data",
     )
     async def get(self) -> None:
-        query = self.query(MarketplaceQuery())
+        query = self.query(MarketplaceQuery)
         window = self.window(query | {"page": query["page"] or 1})
         self.reply_page(await self.hop(queries.marketplace, filters_of(query), window), window)
 
@@ -97,7 +97,7 @@ class CourseHandler(RestHandler):
         errors=["COURSE_SUSPENDED"],
     )
     async def patch(self, id: UUID) -> None:  # noqa: A002 - the name in the path
-        self.reply(200, await self.hop(service.change, id, self.body(CoursePatch()), about=About("course", id)))
+        self.reply(200, await self.hop(service.change, id, self.body(CoursePatch), about=About("course", id)))
 
 
 class ModulesHandler(RestHandler):
@@ -112,14 +112,14 @@ class ModulesHandler(RestHandler):
         shape="page",
     )
     async def get(self) -> None:
-        course_id = self.query(OfCourseQuery())["course"]
+        course_id = self.query(OfCourseQuery)["course"]
         self.who = self.who.needing(Courses.READ)
         self.reply_page(await self.hop(queries.modules, course_id, about=About("course", course_id)), self.everything)
 
     @permit(Courses.EDIT)
     @describe(summary="Add a module", tags=["course-modules"], body=ModuleIn, out=ModuleOut, status=201)
     async def post(self) -> None:
-        data = self.body(ModuleIn())
+        data = self.body(ModuleIn)
         self.reply(201, await self.hop(service.add_module, data["course"], data, about=About("course", data["course"])))
 
 
@@ -131,7 +131,7 @@ class LessonsHandler(RestHandler):
         summary="The lessons of a module", tags=["course-lessons"], query=OfModuleQuery, out=LessonOut, shape="page"
     )
     async def get(self) -> None:
-        module_id = self.query(OfModuleQuery())["module"]
+        module_id = self.query(OfModuleQuery)["module"]
         self.reply_page(
             await self.hop(queries.lessons_of_module, module_id, about=About("module", module_id)), self.everything
         )
@@ -139,7 +139,7 @@ class LessonsHandler(RestHandler):
     @permit(Courses.EDIT)
     @describe(summary="Add a lesson", tags=["course-lessons"], body=LessonIn, out=LessonOut, status=201)
     async def post(self) -> None:
-        data = self.body(LessonIn())
+        data = self.body(LessonIn)
         self.reply(201, await self.hop(service.add_lesson, data["module"], data, about=About("module", data["module"])))
 
 

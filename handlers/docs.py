@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError
 
 from handlers.guards import describe, public
 from handlers.openapi import document
+from handlers.refusals import RefusingHandler
 from handlers.routing import Aliases, Route, Routes
 
 _FOLDER = Path(__file__).resolve().parent / "static" / "swagger"
@@ -57,25 +58,18 @@ def _asset(name: str) -> Prepared:
     return _prepared(path.read_bytes(), _TYPES[path.suffix])
 
 
-class _FinishedHandler(RequestHandler):
+class _FinishedHandler(RefusingHandler):
     """Sends prepared bytes, compressed for who accepts it, or 304."""
-
-    route: Route
 
     def initialize(self, route: Route) -> None:
         self.route = route
 
-    def compute_etag(self) -> None:
-        """Tornado would hash each answer anew."""
-
-    def send(self, found: Prepared) -> None:
+    def send_prepared(self, found: Prepared) -> None:
         # A twin has an ETag of its own: they are different bytes.
         zipped = "gzip" in self.request.headers.get("Accept-Encoding", "")
         etag = f'{found.etag[:-1]}-gzip"' if zipped else found.etag
         self.set_header("ETag", etag)
         self.set_header("Cache-Control", "no-cache")
-        self.set_header("Vary", "Accept-Encoding")
-        self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Content-Type", found.content_type)
         if self.check_etag_header():
             self.set_status(304)
@@ -97,7 +91,7 @@ class OpenApiHandler(_FinishedHandler):
         limited=False,
     )
     async def get(self) -> None:
-        self.send(_prepared(self.settings["edge"].docs, "application/json"))
+        self.send_prepared(_prepared(self.settings["edge"].docs, "application/json"))
 
 
 class DocsPageHandler(_FinishedHandler):
@@ -114,7 +108,7 @@ class DocsPageHandler(_FinishedHandler):
     async def get(self) -> None:
         self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         self.set_header("Referrer-Policy", "no-referrer")
-        self.send(_asset(_PAGE))
+        self.send_prepared(_asset(_PAGE))
 
 
 class DocsAssetHandler(_FinishedHandler):
@@ -131,7 +125,7 @@ class DocsAssetHandler(_FinishedHandler):
     async def get(self, **path: Any) -> None:
         if path["name"] not in _ASSETS:
             raise HTTPError(404)
-        self.send(_asset(path["name"]))
+        self.send_prepared(_asset(path["name"]))
 
 
 routes: Routes = [

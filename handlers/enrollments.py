@@ -23,10 +23,11 @@ class EnrollHandler(RestHandler):
         body=EnrollIn,
         out=EnrollmentOut,
         status=201,
+        also=[200],
         errors=["PAYMENT_REQUIRED", "COURSE_FULL", "COURSE_NOT_ON_SALE"],
     )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
-        self.body(EnrollIn())
+        self.body(EnrollIn)
         self.reply_made(await self.hop(service.enroll, id, about=About("course", id)))
 
 

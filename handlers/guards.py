@@ -21,7 +21,8 @@ from schemas.base import OutSchema
 Declared = TypeVar("Declared", bound=Callable[..., object] | type)
 Shape = Literal["data", "page", "array", "listed", "body", "none", "bytes"]
 """How an answer lies in its envelope. ``data``: an object in ``data``. ``page``: a page, there and at the top level.
-``array``: a bare array in ``data``. ``listed``: one of these two, as the call or the caller wants it. ``body``: an object in ``data``, its keys at the top level too. ``none``: no data.
+``array``: a bare array in ``data``. ``listed``: one of these two, as the call or the caller wants it. ``body``: an
+object in ``data``, its keys at the top level too. ``none``: no data.
 ``bytes``: no envelope at all."""
 
 _GUARD = "__guard__"
@@ -86,9 +87,10 @@ def describe(
 ) -> Callable[[Declared], Declared]:
     """What the verb reads and answers.
 
-    ``out`` is one item where ``shape`` is page, array or listed. ``also`` are further statuses of the same answer: 200 beside
-    201 where a repeated call finds what an earlier one made. ``errors`` are codes beyond those of the verb's guard and
-    body. ``idempotent``: the verb reads ``Idempotency-Key``. ``limited``: its answers carry RateLimit headers.
+    ``out`` is one item where ``shape`` is page, array or listed. ``also`` are further statuses of the same answer: 200
+    beside 201 where a repeated call finds what an earlier one made. ``errors`` are codes beyond those of the verb's
+    guard
+    and body. ``idempotent``: the verb reads ``Idempotency-Key``. ``limited``: its answers carry RateLimit headers.
     ``media_types`` are those of the request's body, ``produces`` that of an answer of shape ``bytes``; ``examples`` are
     named bodies of requests.
     """

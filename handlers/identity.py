@@ -41,7 +41,7 @@ class LoginHandler(AuthHandler):
         errors=["INVALID_CREDENTIALS"],
     )
     async def post(self) -> None:
-        data = self.body(LoginIn())
+        data = self.body(LoginIn)
         self.reply(200, await flows.log_in(self.c, data["email"], data["password"], self.who.wanted, self.device))
 
 
@@ -59,7 +59,7 @@ class RegisterHandler(AuthHandler):
         errors=["EMAIL_TAKEN"],
     )
     async def post(self) -> None:
-        data = self.body(RegisterIn())
+        data = self.body(RegisterIn)
         new = NewPerson(data["email"], data["first_name"], data["last_name"], data["is_teacher"], self.language)
         host = await self.c.directory.of_host(self.request.host_name)
         wanted = host or tenant_header(self.request, lenient=True)
@@ -79,7 +79,7 @@ class RefreshHandler(AuthHandler):
         errors=["TOKEN_INVALID", "TOKEN_REUSED", "TENANT_ACCESS_ERROR"],
     )
     async def post(self) -> None:
-        data = self.body(RefreshIn())
+        data = self.body(RefreshIn)
         self.reply(200, await flows.refresh(self.c, data["refresh"], data["tenant_id"]))
 
 
@@ -91,7 +91,7 @@ class LogoutHandler(RestHandler):
     @permit(Identity.LOGOUT)
     @describe(summary="Log out", tags=["auth"], body=LogoutIn, shape="none")
     async def post(self) -> None:
-        data = self.body(LogoutIn())
+        data = self.body(LogoutIn)
         await flows.log_out(self.c, self.who, data["refresh_token"])
         self.reply(200)
 
@@ -113,7 +113,7 @@ class ApprovalsHandler(RestHandler):
         summary="Teacher applications: a bare array for administrators, a page of one's own for an applicant",
         tags=["teacher-approvals"],
         out=TeacherApprovalOut,
-        shape="array",
+        shape="listed",
     )
     async def get(self) -> None:
         self.reply(200, await self.hop(applications.listed, out=applications.by_reader))
@@ -131,7 +131,7 @@ class ApproveHandler(RestHandler):
         errors=["APPLICATION_DECIDED"],
     )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
-        self.body(EmptyIn())
+        self.body(EmptyIn)
         self.reply(200, await self.hop(applications.approve, id, about=About("application", id)))
 
 

@@ -24,7 +24,7 @@ class NotificationsHandler(RestHandler):
         shape="page",
     )
     async def get(self) -> None:
-        query = self.query(NotificationQuery())
+        query = self.query(NotificationQuery)
         window = self.window(query)
         self.reply_page(await self.hop(queries.listing, query.get("type"), query.get("is_read"), window), window)
 
@@ -35,7 +35,7 @@ class MarkReadHandler(RestHandler):
     @permit(Notifications.MINE)
     @describe(summary="Mark a notification read", tags=["notifications"], body=MarkReadIn, out=NotificationOut)
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
-        self.body(MarkReadIn())
+        self.body(MarkReadIn)
         self.reply(200, await self.hop(service.mark_read, id))
 
 
@@ -47,7 +47,7 @@ class MarkAllReadHandler(RestHandler):
         summary="Mark all one's notifications read", tags=["notifications"], body=EmptyIn, out=MarkedOut, shape="body"
     )
     async def post(self) -> None:
-        self.body(EmptyIn())
+        self.body(EmptyIn)
         self.reply(200, await self.hop(service.mark_all_read))
 
 

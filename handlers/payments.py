@@ -24,7 +24,7 @@ class PaymentsHandler(RestHandler):
         errors=["CARD_DATA_REFUSED", "PAYMENT_DIALOG_UNSUPPORTED"],
     )
     async def post(self) -> None:
-        self.body(DialogPaymentIn())
+        self.body(DialogPaymentIn)
         flows.refuse_dialog()
 
 
@@ -50,7 +50,7 @@ class CoursePaymentHandler(RestHandler):
         ],
     )
     async def post(self) -> None:
-        data = self.body(StartPaymentIn())
+        data = self.body(StartPaymentIn)
         key = self.idempotency_key()
         self.reply(201, await flows.start(self.c, self.who, data["course_id"], data["payment_method"], key))
 
@@ -67,7 +67,7 @@ class ConfirmPaymentHandler(RestHandler):
         errors=["PAYMENT_DECLINED", "PAYMENT_MISMATCH", "PAYMENT_GATEWAY_UNAVAILABLE"],
     )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
-        self.body(EmptyIn())
+        self.body(EmptyIn)
         self.reply(200, await flows.confirm(self.c, self.who, id))
 
 

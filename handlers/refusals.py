@@ -62,6 +62,13 @@ class RefusingHandler(RequestHandler):
                 self.set_header("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
                 self.set_header("Access-Control-Max-Age", "600")
 
+    def options(self, **_: object) -> None:
+        """What the path answers, and for a browser's preflight the CORS headers above."""
+        self.set_status(204)
+        self.clear_header("Content-Type")
+        if self.route is not None:
+            self.set_header("Allow", ", ".join(self.route.allow))
+
     @property
     def language(self) -> str:
         """The language of this answer, by Accept-Language."""

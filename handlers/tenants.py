@@ -42,7 +42,7 @@ class SwitchTenantHandler(RestHandler):
         errors=["TENANT_ACCESS_ERROR"],
     )
     async def post(self) -> None:
-        data = self.body(SwitchIn())
+        data = self.body(SwitchIn)
         self.reply(200, await flows.switch(self.c, self.who, queries.id_of(data["tenant_id"])))
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "Url",
     "instant_text",
     "load",
+    "made",
     "page_of",
     "refuse",
     "refuse_field",
@@ -93,6 +94,12 @@ def page_of(item: type[OutSchema]) -> type[OutSchema]:
         "results": ListOf(Nested(item), max=10_000),
     }
     return type(name, (OutSchema,), members)
+
+
+@cache
+def made(schema: type[Schema]) -> Schema:
+    """The one instance of a schema: it keeps no state, and making one copies every field."""
+    return schema()
 
 
 def load(schema: Schema, data: object) -> dict[str, Any]:

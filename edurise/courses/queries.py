@@ -133,15 +133,14 @@ def listing(session: Session, who: Principal, filters: Filters, window: Window) 
 
 def course(session: Session, _who: Principal, course_id: UUID) -> dict[str, Any]:
     """A course with the public face of its published modules. Raises NotFound."""
-    found = first(session.execute(select(*COURSE).where(Course.id == course_id)))
+    found = first(session, select(*COURSE).where(Course.id == course_id))
     if found is None:
         raise NotFound
     listed = rows(
-        session.execute(
-            select(Module.id, Module.title, Module.description, Module.position)
-            .where(Module.tenant_id == found["tenant_id"], Module.course_id == course_id, Module.is_published)
-            .order_by(Module.position, Module.id)
-        )
+        session,
+        select(Module.id, Module.title, Module.description, Module.position)
+        .where(Module.tenant_id == found["tenant_id"], Module.course_id == course_id, Module.is_published)
+        .order_by(Module.position, Module.id),
     )
     return views.course_view(found) | {"modules": [views.module_face(row) for row in listed]}
 
@@ -150,7 +149,7 @@ def faces(session: Session, course_ids: list[UUID]) -> dict[UUID, dict[str, Any]
     """Courses by id, as far as the caller may read them; one statement."""
     if not course_ids:
         return {}
-    found = rows(session.execute(select(*COURSE).where(Course.id.in_(course_ids))))
+    found = rows(session, select(*COURSE).where(Course.id.in_(course_ids)))
     return {row["id"]: views.course_view(row) for row in found}
 
 
@@ -179,7 +178,7 @@ def price_of(session: Session, course_id: UUID) -> Price:
 
 def module(session: Session, who: Principal, module_id: UUID) -> dict[str, Any]:
     """A module as its staff sees it. Raises NotFound."""
-    found = first(session.execute(select(*_MODULE).where(Module.tenant_id == who.tenant, Module.id == module_id)))
+    found = first(session, select(*_MODULE).where(Module.tenant_id == who.tenant, Module.id == module_id))
     if found is None:
         raise NotFound
     return views.module_view(found, _lessons(session, who, Lesson.module_id == module_id))
@@ -191,7 +190,7 @@ def modules(session: Session, who: Principal, course_id: UUID) -> Found:
     query = select(*_MODULE).where(Module.tenant_id == who.tenant, Module.course_id == course_id)
     if not who.stands(Grade.STAFF, Grade.ADMINISTRATOR, Grade.PLATFORM):
         query = query.where(Module.is_published)
-    found = rows(session.execute(query.order_by(Module.position, Module.id)))
+    found = rows(session, query.order_by(Module.position, Module.id))
     if not who.stands(Grade.LEARNER, Grade.STAFF, Grade.ADMINISTRATOR, Grade.PLATFORM):
         return Found(len(found), [views.public_module_view(row) for row in found])
     lessons = _lessons(session, who, Lesson.course_id == course_id)
@@ -251,7 +250,7 @@ def _lessons(session: Session, who: Principal, condition: Any) -> list[dict[str,
         .where(Lesson.tenant_id == who.tenant, condition)
         .order_by(Lesson.position, Lesson.id)
     )
-    return rows(session.execute(query))
+    return rows(session, query)
 
 
 def _narrowed(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[*tuple[Any, ...]]:

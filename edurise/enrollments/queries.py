@@ -32,12 +32,11 @@ def enrolled_courses(session: Session, who: Principal) -> list[dict[str, Any]]:
     """The courses that the caller is enrolled in, over all organizations, newest first. Asks for the self scope; two
     statements."""
     mine = rows(
-        session.execute(
-            select(*_COLUMNS)
-            .where(Enrollment.person_id == who.person, Enrollment.status.in_(["active", "completed"]))
-            .order_by(Enrollment.enrolled_at.desc(), Enrollment.id.desc())
-            .limit(EVERYTHING)
-        )
+        session,
+        select(*_COLUMNS)
+        .where(Enrollment.person_id == who.person, Enrollment.status.in_(["active", "completed"]))
+        .order_by(Enrollment.enrolled_at.desc(), Enrollment.id.desc())
+        .limit(EVERYTHING),
     )
     faces = courses.faces(session, [row["course_id"] for row in mine])
     return [
@@ -54,7 +53,7 @@ def enrolled_courses(session: Session, who: Principal) -> list[dict[str, Any]]:
 
 def enrollment_view(session: Session, enrollment_id: UUID) -> dict[str, Any]:
     """The contract's Enrollment with the student and the course as objects. Raises NotFound."""
-    row = first(session.execute(select(*_COLUMNS).where(Enrollment.id == enrollment_id)))
+    row = first(session, select(*_COLUMNS).where(Enrollment.id == enrollment_id))
     if row is None:
         raise NotFound
     student = people.contact(session, row["person_id"])

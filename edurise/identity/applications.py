@@ -43,7 +43,7 @@ def listed(session: Session, who: Principal) -> tuple[bool, list[dict[str, Any]]
     if not decides:
         query = query.where(TeacherApplication.person_id == who.person)
     organization = tenants.organization(session, who.tenant) or {"name": ""}
-    return decides, [application_view(row, organization["name"]) for row in rows(session.execute(query))]
+    return decides, [application_view(row, organization["name"]) for row in rows(session, query)]
 
 
 def by_reader(found: tuple[bool, list[dict[str, Any]]]) -> Any:
@@ -81,7 +81,7 @@ def approve(session: Session, who: Principal, application_id: UUID) -> dict[str,
         .where(TeacherApplication.id == application_id)
     )
     organization = tenants.organization(session, who.tenant) or {"name": ""}
-    return application_view(rows(session.execute(query))[0], organization["name"])
+    return application_view(rows(session, query)[0], organization["name"])
 
 
 def application_view(row: dict[str, Any], organization_name: str) -> dict[str, Any]:

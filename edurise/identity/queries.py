@@ -40,7 +40,7 @@ def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict
     ``is_teacher`` either that or a
     teacher application in any state, ``is_superuser`` the platform flag. Raises NotFound.
     """
-    person = first(session.execute(select(*_PERSON).where(Person.id == person_id)))
+    person = first(session, select(*_PERSON).where(Person.id == person_id))
     if person is None:
         raise NotFound
     member = tenants.membership(session, tenant_id, person_id)
@@ -55,11 +55,10 @@ def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict
 def contact(session: Session, person_id: UUID) -> dict[str, Any]:
     """``{id, email, first_name, last_name, language, timezone}`` of a person; raises NotFound."""
     found = first(
-        session.execute(
-            select(
-                Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone
-            ).where(Person.id == person_id)
-        )
+        session,
+        select(Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone).where(
+            Person.id == person_id
+        ),
     )
     if found is None:
         raise NotFound

@@ -43,7 +43,7 @@ def listing(session: Session, who: Principal, kind: str | None, is_read: bool | 
 def notification(session: Session, who: Principal, notification_id: UUID) -> dict[str, Any]:
     """One of the caller's notifications. Raises NotFound."""
     found = first(
-        session.execute(select(*_COLUMNS).where(Notification.id == notification_id, Notification.user_id == who.person))
+        session, select(*_COLUMNS).where(Notification.id == notification_id, Notification.user_id == who.person)
     )
     if found is None:
         raise NotFound

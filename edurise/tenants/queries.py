@@ -40,7 +40,7 @@ def id_of(named: UUID | str) -> UUID:
 
 def organization(session: Session, tenant_id: UUID) -> dict[str, Any] | None:
     """An active organization's columns, or None."""
-    return first(session.execute(select(*_ORGANIZATION).where(Organization.id == tenant_id, Organization.is_active)))
+    return first(session, select(*_ORGANIZATION).where(Organization.id == tenant_id, Organization.is_active))
 
 
 def name_of(session: Session, who: Principal) -> str:
@@ -58,7 +58,7 @@ def by_subdomain(session: Session, subdomain: str) -> UUID | None:
 
 def membership(session: Session, tenant_id: UUID | None, person_id: UUID) -> dict[str, Any] | None:
     """``{id, role, organization_id, organization_name}`` of an active membership, or None."""
-    found = session.execute(
+    query = (
         select(
             Membership.id,
             Membership.role,
@@ -73,19 +73,19 @@ def membership(session: Session, tenant_id: UUID | None, person_id: UUID) -> dic
             Organization.is_active,
         )
     )
-    return first(found)
+    return first(session, query)
 
 
 def mine(session: Session, who: Principal) -> list[dict[str, Any]]:
     """The organizations that the caller belongs to, the acting one first, then by age of membership. Asks for the self
     scope."""
-    found = session.execute(
+    query = (
         select(*_ORGANIZATION, Membership.role)
         .join(Membership, Membership.tenant_id == Organization.id)
         .where(Membership.person_id == who.person, Membership.is_active, Organization.is_active)
         .order_by((Organization.id != who.wanted), Membership.created_at, Membership.id)
     )
-    return [organization_view(row) for row in rows(found)]
+    return [organization_view(row) for row in rows(session, query)]
 
 
 def first_of(session: Session, person_id: UUID) -> UUID | None:

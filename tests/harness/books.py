@@ -24,7 +24,7 @@ SELECT p.id, p.status, p.amount_minor, p.course_id, p.learner_id,
          WHERE (m.tenant_id, m.person_id) = (p.tenant_id, p.learner_id)) AS memberships,
        (SELECT count(*) FROM outbox o
          WHERE o.topic = 'payments.settled.v1' AND o.payload->>'payment_id' = p.id::text) AS settled_events,
-       (SELECT count(*) FROM audit_log a WHERE a.action = 'payment.settled' AND a.subject_id = p.id) AS audited,
+       (SELECT count(*) FROM audit_log a WHERE a.action = 'payment.settled' AND a.object_id = p.id) AS audited,
        (SELECT count(*) FROM notifications n
          WHERE n.user_id = p.learner_id AND n.type = 'payment_settled'
            AND n.data->>'payment_id' = p.id::text) AS told_of_payment,

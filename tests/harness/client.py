@@ -9,6 +9,10 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
+from tests.harness.conformance import faults
+
+AsyncHTTPClient.configure(None, max_clients=100)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -44,7 +48,7 @@ class Client:
 
     def as_(self, token: str | None, **headers: str) -> Client:
         """The same server as somebody else; ``X_Tenant_ID`` becomes ``X-Tenant-ID``."""
-        return Client(self.base_url, token, {name.replace("_", "-"): value for name, value in headers.items()})
+        return type(self)(self.base_url, token, {name.replace("_", "-"): value for name, value in headers.items()})
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.call("GET", path, headers=headers)
@@ -64,7 +68,24 @@ class Client:
         raw: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """One request. ``raw`` is sent as it is, whatever its content type says."""
+        """One request, whose answer must be as the routes declare it. ``raw`` is sent as it is, whatever its content type
+        says.
+        """
+        answer = await self.exchange(method, path, data, raw=raw, headers=headers)
+        wrong = faults(method, path, answer.status, answer.headers, answer.content)
+        assert not wrong, f"{method} {path} answers {answer.status} against its declaration: {wrong}\n{answer.content[:2000]!r}"
+        return answer
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        data: Any = None,
+        *,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """The same without a look at the answer."""
         sent = {"Content-Type": "application/json"} if data is not None or raw is not None else {}
         sent |= self.headers | {name.replace("_", "-"): value for name, value in (headers or {}).items()}
         if self.token:
@@ -82,3 +103,10 @@ class Client:
         )
         found = await AsyncHTTPClient().fetch(request, raise_error=False)
         return Answer(found.code, found.headers, found.body or b"")
+
+
+class PlainClient(Client):
+    """Calls what is no web process of ours, or what stands before one and answers in its place while it is away."""
+
+    async def call(self, *what: Any, **how: Any) -> Answer:
+        return await self.exchange(*what, **how)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from edurise.adapters.provision import DatabaseUrls, provision
-from tests.harness.client import Client
+from tests.harness.client import Client, PlainClient
 from tests.harness.freezer import Freezer
 from tests.harness.services import OwnNginx, OwnPostgres, OwnRabbit, OwnRedis, OwnService, ServiceError
 
@@ -160,9 +160,9 @@ class Stack:
         return Client(self.nginx.url)
 
     @property
-    def gateway(self) -> Client:
+    def gateway(self) -> PlainClient:
         """The Stripe simulator, as a browser and as the test reach it."""
-        return Client(self.stripe.url)
+        return PlainClient(self.stripe.url)
 
     def start(self) -> None:
         """Start the services, provision and migrate, then start the processes side by side and wait for all."""

@@ -13,12 +13,16 @@ from argon2 import PasswordHasher
 from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 from tornado.netutil import bind_sockets
+from uuid_utils.compat import uuid7
 
 from edurise.adapters.clock import SetClock
 from edurise.authz import About, Grade, Principal, permission
 from edurise.container import Container
 from edurise.courses import service as courses
 from edurise.identity import service as identity
+from edurise.notifications import queries as notification_queries
+from edurise.notifications import service as notifications
+from edurise.paging import Window
 from edurise.identity import sessions
 from edurise.identity.models import Person
 from edurise.tenants import service as tenants
@@ -132,3 +136,13 @@ class World:
         return self.c.db.run_sync(
             teacher.principal, courses.add_lesson, module_id, data, about=About("module", module_id)
         )
+
+    def notification(self, someone: Someone, kind: str = "welcome") -> UUID:
+        """An unread notification; returns its id."""
+        params = {"name": "Ada", "title": "Knots", "organization": "School", "amount_minor": 100, "currency": "USD"}
+
+        def make(session: Session, who: Principal) -> UUID:
+            notifications.notify(session, who, someone.id, kind, uuid7(), params, {})
+            return notification_queries.listing(session, who, None, None, Window(1, 1)).rows[0]["id"]
+
+        return self.c.db.run_sync(someone.principal, make)

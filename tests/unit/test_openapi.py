@@ -19,6 +19,7 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 import handlers
+from edurise.adapters.clock import SystemClock
 from edurise.authz import ANY_PERSON
 from handlers import docs
 from handlers.guards import describe, permit, public
@@ -254,7 +255,8 @@ def test_the_document_and_the_page_are_served_without_a_foreign_request():
     paths = ["/api/v1/openapi.json", "/docs", "/docs/", "/docs/init.js", "/docs/swagger-ui-bundle.js", "/docs/LICENSE"]
 
     async def story():
-        server = HTTPServer(Application(build(docs.routes), edge=SimpleNamespace(docs=body)))
+        container = SimpleNamespace(clock=SystemClock())
+        server = HTTPServer(Application(build(docs.routes), edge=SimpleNamespace(docs=body), container=container))
         socket, port = bind_unused_port()
         server.add_socket(socket)
         client, found = AsyncHTTPClient(), {}

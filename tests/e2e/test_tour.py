@@ -1,0 +1,110 @@
+"""The tour of the README, pasted into bash against a fresh embedded server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edurise.adapters.embedded.process import death_signal
+
+ROOT = Path(__file__).resolve().parents[2]
+TOUR = "## A tour of five minutes"
+READY_LINE = "Ctrl-C stops it."
+DEADLINE_S = 120.0
+BETWEEN = "-- next block --"
+
+
+def blocks() -> list[str]:
+    """The bash blocks of the tour, in order."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split(f"\n{TOUR}\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(port: int) -> dict[str, str]:
+    """As in a fresh shell: nothing that would turn the server away from its embedded parts."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ}
+    return {**kept, "PORT": str(port)}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A directory that looks like the project's to whoever pastes, with data of its own."""
+    for name in ("run.py", "alembic.ini", "alembic", "edurise", "handlers", "actors", "schemas", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv").symlink_to(sys.prefix)  # the whole of it: beside a lone interpreter nobody finds pyvenv.cfg
+    return tmp_path
+
+
+@pytest.fixture
+def port(checkout: Path) -> Iterator[int]:
+    """The port of ``run.py all`` in the checkout, once it says that it is up."""
+    chosen = free_port()
+    log = checkout / "server.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-u", "run.py", "all"], cwd=checkout, env=environment(chosen),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=out, preexec_fn=death_signal(),  # noqa: PLW1509 - prctl only, looked up before the fork
+        )  # fmt: skip
+        assert server.stdout is not None
+        with server.stdout as lines:
+            said = b""
+            while READY_LINE.encode() not in said:
+                line = lines.readline()
+                assert line, f"the server ended: {log.read_text(encoding='utf-8')}"
+                said += line
+            yield chosen
+            server.send_signal(signal.SIGINT)
+            lines.read()  # the access lines of the drain
+        assert server.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.e2e
+def test_the_tour_of_the_readme(checkout: Path, port: int) -> None:
+    bash = shutil.which("bash")
+    assert bash
+    done = subprocess.run(
+        [bash, "-e", "-o", "pipefail", "-c", "".join(f"{block}echo {BETWEEN}\n" for block in blocks())],
+        cwd=checkout, env=environment(port), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    prepared, login, found, refused, greeting, bought, told, listed, studied, switched, left = (
+        part.strip().splitlines() for part in done.stdout.split(f"{BETWEEN}\n")[:-1]
+    )
+    assert prepared == left == []
+    assert login == ["Selin Kaya"]
+    assert found == ["Python for People with Spreadsheets", "Riverside Academy", "49.0", "USD"]
+    assert json.loads(refused[0])["code"] == "PAYMENT_REQUIRED"
+    assert [json.loads(frame)["type"] for frame in greeting] == ["connection_established", "unread_count"]
+    assert bought == ["sandbox", "49.0", "USD", "pending", "completed"]
+    frames = [json.loads(frame) for frame in told]
+    assert {frame["notification"]["type"] for frame in frames} == {"payment_settled", "course_enrollment"}
+    assert [frame["offset"] for frame in frames] == [1, 2]
+    assert [line.split(" - ")[0] for line in listed if " - " in line].count("payment_settled") == 1
+    assert any(line.startswith("Subject:") for line in listed)
+    assert len(studied) == 2
+    assert switched == ["Riverside Academy"]
+
+
+@pytest.mark.e2e
+def test_the_documentation_stands_where_the_server_says(port: int) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/docs", timeout=10) as page:
+        assert page.status == 200
