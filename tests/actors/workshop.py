@@ -148,7 +148,7 @@ class Workshop:
 
     def read(self, statement: str, **values: object) -> list[dict[str, Any]]:
         """Rows, seen by the system role."""
-        return self.db.system_sync(lambda session: rows(session.execute(text(statement), values)))  # type: ignore[no-any-return]  # rows
+        return self.db.system_sync(lambda session: rows(session, text(statement), values))  # type: ignore[no-any-return]  # rows
 
     def delivery(self, event_id: UUID) -> dict[str, Any]:
         """The only delivery of an event."""

@@ -58,6 +58,8 @@ def _of_object(spec: dict[str, Any], value: Any, where: str) -> list[str]:
         key = name.rstrip("?*!")
         if not re.fullmatch(r"[a-z_]+", key) or key in ("_", "remark", "serve"):
             continue
+        if name.endswith("?") and value.get(key) is None:
+            continue
         if key in value:
             wrong += faults(inner, value[key], f"{where}.{key}")
         elif _needed(inner):
@@ -84,7 +86,7 @@ def _of_text(spec: str, value: Any, where: str) -> list[str]:
     if spec.startswith("Page of "):
         page = {"count": "int!", "next": "url|null", "previous": "url|null", "results": [spec.removeprefix("Page of ").rstrip("!*")]}
         return faults(page, value, where)
-    if word[:1].isupper() and word.isalpha():
+    if word[:1].isupper() and word.isalpha() and not word.isupper():
         return _of_object(shape(word), value, where)
     check = _TYPES.get(word.split("|")[0])
     if check is not None:
@@ -119,6 +121,7 @@ _TYPES = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": _is_number,
     "NUMBER": _is_number,
+    "ISO": lambda value: re.fullmatch("[A-Z]{3}", value) is not None,
     "bool": lambda value: isinstance(value, bool),
     "iso": _is_instant,
     "url": lambda value: isinstance(value, str) and value.startswith(("http://", "https://")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -362,7 +363,7 @@ async def test_an_error_stands_at_the_top_level(world: World) -> None:
 @pytest.mark.gen_test
 async def test_a_status_or_is_public_alone_publishes_and_a_number_is_a_number(world: World) -> None:
     teacher = world.person("teacher", world.organization())
-    course = world.course(teacher, is_public=False, price=19.99)
+    course = world.course(teacher, is_public=False, price=Decimal("19.99"))
     for body, public in (({"is_public": True}, True), ({"status": "draft"}, False), ({"status": "approved"}, True)):
         answer = await world.of(teacher).patch(f"{API}/courses/{course['id']}/", body)
         assert answer.data["is_public"] is public

@@ -110,7 +110,7 @@ class Books:
 
     def receipts(self) -> Counter[str]:
         """How often each receipt was sent, by the id of the event that it belongs to."""
-        ids = (str(mail["Message-ID"]).strip("<>") for mail in self.mails())
+        ids = (str(mail["Message-ID"]).strip(" <>") for mail in self.mails())  # folded, for it is long
         return Counter(
             name.removeprefix("payment_settled.").partition("@")[0]
             for name in ids
