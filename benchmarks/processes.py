@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edurise.adapters.embedded.process import death_signal
@@ -86,6 +86,15 @@ class Child:
     def cpu_s(self) -> float:
         """Processor time used so far, in user and kernel mode."""
         return cpu_s(self.pid)
+
+
+def free_ports(first: int) -> Iterator[int]:
+    """Ports from ``first`` on, those left out at which something listens: another run's server must not be measured."""
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            is_taken = probe.connect_ex(("127.0.0.1", port)) == 0
+        if not is_taken:
+            yield port
 
 
 def cpu_s(pid: int) -> float:

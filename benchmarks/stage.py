@@ -21,7 +21,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from benchmarks.load import Plan, Seen
-from benchmarks.processes import ROOT, Child, database_cpu_s
+from benchmarks.processes import ROOT, Child, database_cpu_s, free_ports
 from edurise.adapters.clock import SystemClock
 from edurise.adapters.migrations import migrate
 from edurise.adapters.provision import DatabaseUrls
@@ -82,7 +82,7 @@ class Stage:
         self.profile_to = profile_to
         self.urls, self.bulk, self.directory = urls, bulk, directory
         self.database = str(make_url(urls.owner).database)
-        self._ports = iter(range(first_port, first_port + 100))
+        self._ports = free_ports(first_port)
         self._children: dict[str, Child] = {}
 
     def close(self) -> None:

@@ -92,14 +92,15 @@ class Principal:
     """The caller of one request, before and (with ``standing``) after ``enter()``.
 
     ``wanted`` is the organization that the request asks to act in, by pin, header, token or host in that order;
-    ``strict`` says that the
-    caller named it in a header and must be told when it cannot be used.
+    ``strict`` says that the caller named it in a header and must be told when it cannot be used; ``otherwise`` is where
+    a header that cannot be used and is ignored leaves them.
     """
 
     user_id: UUID | None = None
     session_id: UUID | None = None
     wanted: UUID | None = None
     strict: bool = False
+    otherwise: UUID | None = None
     needs: Permission = ANYBODY
     service: bool = False
     ip: str | None = None
@@ -139,9 +140,8 @@ _SEEING = frozenset(
 def admit(who: Principal, standing: Standing, about: About | None) -> Principal:
     """Return ``who`` with its standing, or refuse.
 
-    Someone who may not even know that the row exists is told NotFound; who can see it and may not do this, Forbidden;
-    an anonymous caller of
-    what needs a person, or one whose account is gone, Unauthenticated.
+    Someone who may not even know that the row exists is told NotFound, whatever they ask for; who can see it and may
+    not do this, Forbidden; an anonymous caller of what needs a person, or one whose account is gone, Unauthenticated.
     """
     unseen = about is not None and standing.grades.isdisjoint(_SEEING)
     if not unseen and not standing.grades.isdisjoint(who.needs.grades):

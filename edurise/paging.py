@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from edurise.db import rows
+from edurise.db import rows, scalar
 
 EVERYTHING = 10_000
 """Rows of a list that was asked for without a page; ``count`` is the true one and ``next`` leads on."""
@@ -65,6 +65,6 @@ class Orderings:
 
 def page(session: Session, query: Select[*tuple[Any, ...]], window: Window, orderings: Orderings) -> Found:
     """Two statements whatever the number of rows: the count, and the window's rows as plain dicts."""
-    count = session.connection().scalar(select(func.count()).select_from(query.subquery())) or 0
+    count = scalar(session, query.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)) or 0
     found = rows(session, orderings.apply(query, window.ordering).limit(window.size).offset(window.offset))
     return Found(count, found)

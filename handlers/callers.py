@@ -78,6 +78,7 @@ async def caller(c: Container, request: HTTPServerRequest, demand: Demand, ip: s
         session_id=claims.session_id,
         wanted=named if uses_header else claims.tenant_id,
         strict=uses_header and not demand.lenient,
+        otherwise=claims.tenant_id if uses_header and demand.lenient else None,
         needs=demand.permission,
         ip=ip,
     )

@@ -24,7 +24,7 @@ from edurise.db import Database, Urls
 from tests.harness.machine import SHARED, amqp_prefix
 
 _TARGET = 0.5
-_EVENTS = 4_000
+_EVENTS = 3_000
 _PREFETCH = "100"
 _PATIENCE_S = 120.0
 _DONE = "deliveries WHERE done_at IS NOT NULL"

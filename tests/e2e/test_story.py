@@ -375,6 +375,7 @@ async def test_nobody_reaches_what_is_not_theirs(stack: Stack, people: People, t
     assert (await teacher.get("/api/v1/notifications/")).data["count"] == 2  # the welcome and the approval
     socket = await websocket_connect(stack.nginx.url.replace("http", "ws", 1) + "/ws/notifications/?token=forged")
     assert await socket.read_message() is None
+    socket.close()
     assert socket.close_code == 4401
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.httputil import HTTPHeaders
@@ -46,9 +46,13 @@ class Client:
         self.token = token
         self.headers = headers or {}
 
-    def as_(self, token: str | None, **headers: str) -> Client:
+    def as_(self, token: str | None, **headers: str) -> Self:
         """The same server as somebody else; ``X_Tenant_ID`` becomes ``X-Tenant-ID``."""
         return type(self)(self.base_url, token, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def at(self, base_url: str) -> Self:
+        """The same person at another server."""
+        return type(self)(base_url, self.token, self.headers)
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.call("GET", path, headers=headers)
@@ -68,12 +72,11 @@ class Client:
         raw: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """One request, whose answer must be as the routes declare it. ``raw`` is sent as it is, whatever its content type
-        says.
-        """
+        """One request, whose answer must be as declared. ``raw`` is sent as it is, whatever its content type says."""
         answer = await self.exchange(method, path, data, raw=raw, headers=headers)
         wrong = faults(method, path, answer.status, answer.headers, answer.content)
-        assert not wrong, f"{method} {path} answers {answer.status} against its declaration: {wrong}\n{answer.content[:2000]!r}"
+        told = f"{method} {path} answers {answer.status} against its declaration: {wrong}\n{answer.content[:2000]!r}"
+        assert not wrong, told
         return answer
 
     async def exchange(

@@ -8,11 +8,13 @@ process numbers, whatever the test does, and write their logs into the stack's d
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -137,6 +139,8 @@ class Stack:
         self.relay = self._edurise("relay")
         self.scheduler = self._edurise("scheduler")
         self.urls: DatabaseUrls | None = None
+        # One thread that lives as long as the stack: what it starts is told to die with the thread that started it.
+        self._hands = ThreadPoolExecutor(1, thread_name_prefix="stack")
 
     def __enter__(self) -> Self:
         try:
@@ -184,11 +188,16 @@ class Stack:
             program.await_ready()
         self.nginx.start()
 
+    async def meanwhile(self, work: Callable[[], None]) -> None:
+        """Start, stop or restart something while the loop of the test goes on."""
+        await asyncio.get_running_loop().run_in_executor(self._hands, work)
+
     def stop(self) -> None:
         """End everything, the last started first; a process that does not end in time is killed, and reported."""
         for program in self.programs:
             program.ask_to_stop()
         with contextlib.ExitStack() as stack:
+            stack.callback(self._hands.shutdown)
             for service in (self.postgres, self.redis, self.rabbit, self.freezer, *self.programs, self.nginx):
                 stack.callback(service.stop)
 

@@ -1,0 +1,125 @@
+"""A load of purchases, and the balance that must come out whatever was killed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from edurise.tenants.queries import MAIN
+from tests.e2e import cashier
+from tests.e2e.town import Town, logged_in
+from tests.harness.books import Books
+from tests.harness.client import PlainClient
+from tests.harness.listener import Listener
+from tests.harness.processes import Stack
+from tests.harness.waiting import eventually
+
+AT_ONCE = 4
+QUIET_WITHIN_S = 60.0
+
+
+class Market:
+    """Learners of ``main`` who buy courses of another organization; each purchase is of a course that its learner does
+    not have.
+    """
+
+    def __init__(self, stack: Stack, learners: int, courses: int) -> None:
+        self.stack = stack
+        self.books = Books(stack.postgres.port, stack.mail_folder)
+        self.learners: list[PlainClient] = []
+        self.person_ids: list[UUID] = []
+        self.bought: list[str] = []
+        self._course_ids: list[UUID] = []
+        self._sizes = (learners, courses)
+
+    async def open(self) -> None:
+        """Make the people and the courses, and log in."""
+        town = Town(self.stack)
+        school = town.organization("Harbour School", "harbour")
+        teacher = town.person("teacher@harbour.example", school, "teacher")
+        learners, courses = self._sizes
+        self._course_ids = [town.course(teacher, school, f"Course {number}", "12.50") for number in range(courses)]
+        emails = [f"learner-{number}@learners.example" for number in range(learners)]
+        self.person_ids = [town.person(email, MAIN) for email in emails]
+        town.close()
+        anonymous = PlainClient(self.stack.nginx.url)
+        self.learners = [await logged_in(anonymous, email) for email in emails]
+        # Every course once with every learner before any learner's second: no two purchases at once are alike.
+        self._pairs = ((learner, course) for course, learner in itertools.product(self._course_ids, self.learners))
+
+    def next_pair(self) -> tuple[PlainClient, UUID]:
+        """A learner and a course that they do not have."""
+        return next(self._pairs)
+
+    async def buy(self, count: int) -> None:
+        """Buy ``count`` courses, a few at once; of every third the browser never asks what became of it."""
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(number: int) -> None:
+            async with places:
+                learner, course_id = self.next_pair()
+                self.bought.append(
+                    await cashier.bought(learner, self.stack.gateway, course_id, confirms=number % 3 != 0)
+                )
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(count):
+                tasks.create_task(one(number))
+
+    @contextlib.asynccontextmanager
+    async def load(self, count: int) -> AsyncIterator[None]:
+        """Purchases that go on during the block and have all ended after it; at least two are through when it begins."""
+        before = len(self.bought)
+        task = asyncio.create_task(self.buy(count))
+        try:
+            await eventually(lambda: task.done() or len(self.bought) >= before + 2, "the first purchases of a load")
+            yield
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def listening(self, learner: int = 0) -> AsyncIterator[Listener]:
+        """A socket of a learner through nginx; at the end of the block everything balances and it has heard it all."""
+        listener = Listener(self.stack.nginx.url, self.learners[learner].token or "")
+        async with listener.open():
+            yield listener
+            await self.balance()
+            start = listener.told[0]["offset"]
+            await eventually(lambda: self.missed(listener, learner) == 0, "the last frames of a socket")
+            head = self.head(learner)
+            assert listener.offsets == list(range(start + 1, head + 1)), "each event once, in order"
+            assert all(listener.recovered), listener.recovered
+
+    def head(self, learner: int) -> int:
+        """The number of the last event on the learner's channel."""
+        name = f"notifications:{self.person_ids[learner]}"
+        return self.books.number("SELECT coalesce((SELECT head FROM channels WHERE name = %s), 0)", name)
+
+    def missed(self, listener: Listener, learner: int) -> int:
+        """How far the listener is behind."""
+        heard = listener.offsets[-1] if listener.offsets else listener.told[0]["offset"]
+        return self.head(learner) - heard
+
+    async def is_quiet(self) -> bool:
+        """Whether all webhooks were taken and all deliveries have ended."""
+        webhooks = (await self.stack.gateway.get("/_sim/state")).body["webhooks"]
+        return webhooks["pending"] == webhooks["held"] == 0 and self.books.is_quiet()
+
+    async def balance(self) -> None:
+        """Wait until nothing is under way, then count: nothing is lost and nothing is there twice."""
+        await eventually(self.is_quiet, "the end of all deliveries", QUIET_WITHIN_S)
+        purchases: dict[str, dict[str, Any]] = {str(one["id"]): one for one in self.books.purchases()}
+        assert {payment_id for payment_id in self.bought if purchases[payment_id]["status"] != "completed"} == set()
+        assert len(purchases) == len(set(self.bought)) == len(self.bought)
+        assert self.books.wrong_purchases() == []
+        assert self.books.dead_deliveries() == []
+        assert self.books.channels_with_gaps() == []
+        assert set(self.books.receipts()) == self.books.settled_events()
+        counts = (await self.stack.gateway.get("/_sim/state")).body["counts"]
+        assert counts["created"] == counts["succeeded"] == len(self.bought), "one intent for each payment, paid once"

@@ -1,0 +1,103 @@
+"""Two organizations with everything that has an id, and the people who attack: what the security tests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from edurise.authz import ANY_PERSON, About
+from edurise.courses import service as courses
+from edurise.identity.models import TeacherApplication
+from tests.harness.world import Someone, World
+
+START = "/api/v1/payments/create_course_payment/"
+
+
+@dataclass(frozen=True)
+class School:
+    """One organization: its people, a published and a draft course with a module and a lesson each, an applicant."""
+
+    id: UUID
+    administrator: Someone
+    teacher: Someone
+    student: Someone
+    applicant: Someone
+    application: UUID
+    free: UUID
+    paid: UUID
+    draft: UUID
+    module: UUID
+    lesson: UUID
+    draft_module: UUID
+    draft_lesson: UUID
+
+
+def school(world: World) -> School:
+    """A new organization with all its parts; its student is a member and learns nothing yet."""
+    tenant = world.organization()
+    teacher = world.person("teacher", tenant)
+    applicant = world.person(tenant_id=tenant, teaches=True)
+    free = world.course(teacher)["id"]
+    paid = world.course(teacher, price=Decimal(25))["id"]
+    draft = world.course(teacher, is_public=False)["id"]
+    module = world.module(teacher, free)["id"]
+    draft_module = world.module(teacher, draft)["id"]
+    return School(
+        id=tenant,
+        administrator=world.person("admin", tenant),
+        teacher=teacher,
+        student=world.person(tenant_id=tenant),
+        applicant=applicant,
+        application=world.c.db.system_sync(_application_of, applicant.id),
+        free=free,
+        paid=paid,
+        draft=draft,
+        module=module,
+        lesson=world.lesson(teacher, module)["id"],
+        draft_module=draft_module,
+        draft_lesson=world.lesson(teacher, draft_module)["id"],
+    )
+
+
+def _application_of(session: Session, person_id: UUID) -> UUID:
+    return session.scalars(select(TeacherApplication.id).where(TeacherApplication.person_id == person_id)).one()
+
+
+async def payment(world: World, buyer: Someone, course_id: UUID) -> str:
+    """A started payment; returns its id."""
+    answer = await world.of(buyer).post(START, {"course_id": str(course_id)})
+    assert answer.status == 201, answer.content
+    found: str = answer.data["payment_id"]
+    return found
+
+
+async def learner(world: World, course_id: UUID) -> Someone:
+    """Somebody of the platform's own organization who is enrolled in a free course."""
+    person = world.person()
+    answer = await world.of(person).post(f"/api/v1/courses/{course_id}/enroll/")
+    assert answer.status == 201, answer.content
+    return person
+
+
+def status_of(world: World, teacher: Someone, course_id: UUID, status: str) -> None:
+    """Set a course's status as its organization's administrator does."""
+    who = teacher.principal.needing(ANY_PERSON)
+    world.c.db.run_sync(who, courses.change, course_id, {"status": status}, about=About("course", course_id))
+
+
+def row_counts(world: World) -> dict[str, int]:
+    """How many rows each table holds."""
+
+    def count(session: Session) -> dict[str, int]:
+        names = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")).all()
+        kept = [name for name in names if "_p2" not in name and not name.endswith("_default") and name != "alembic_version"]
+        sums = ", ".join(f'(SELECT count(*) FROM "{name}") AS "{name}"' for name in kept)
+        return dict(session.execute(text(f"SELECT {sums}")).mappings().one())
+
+    found: dict[str, Any] = world.c.db.system_sync(count)
+    return found
