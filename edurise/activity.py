@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from uuid_utils.compat import uuid7
 
-from edurise.db import Base, Keyed, moment
+from edurise.db import Base, Keyed, add_row, moment
 
 
 class Activity(Keyed, Base):
@@ -37,14 +38,15 @@ def note(
     """Note that a person did ``kind`` ("enrolled") to an object. The person need not be the caller: an actor may note
     what a payment led to.
     """
-    session.add(
-        Activity(
-            tenant_id=tenant_id,
-            person_id=person_id,
-            kind=kind,
-            object_kind=object_kind,
-            object_id=object_id,
-            seconds=seconds,
-            at=moment(session),
-        )
+    add_row(
+        session,
+        Activity,
+        id=uuid7(),
+        tenant_id=tenant_id,
+        person_id=person_id,
+        kind=kind,
+        object_kind=object_kind,
+        object_id=object_id,
+        seconds=seconds,
+        at=moment(session),
     )

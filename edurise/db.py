@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import psycopg2.extensions
-from sqlalchemy import CursorResult, DateTime, Engine, Executable, MetaData, Text, Uuid, create_engine, event
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, Engine, Executable, MetaData, Text, Uuid, create_engine, event
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import QueuePool
@@ -29,6 +30,9 @@ from uuid_utils.compat import uuid7
 from edurise.authz import MINE, About, Grade, Principal, Standing, admit
 from edurise.errors import Forbidden, NotFound, Overloaded, Retry
 from edurise.ports import ChannelEvent, Clock
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -133,8 +137,22 @@ def flush_unique(session: Session, *, on: str | tuple[str, ...], raises: type[Ex
 def insert_missing(session: Session, model: type[Base], **values: Any) -> bool:
     """Insert a row unless a unique key says that it is there already; returns whether it was inserted. The only upsert
     helper."""
-    statement = insert(model).values(**values).on_conflict_do_nothing()
-    return bool(cast("CursorResult[Any]", session.execute(statement)).rowcount)
+    session.flush()
+    return bool(session.connection().execute(_inserting(model, missing=True), values).rowcount)
+
+
+def add_row(session: Session, model: type[Base], **values: Any) -> None:
+    """Insert a row that nothing will change in this hop, without the ORM's bookkeeping. Every column without a default
+    of
+    the database's is given."""
+    session.connection().execute(_inserting(model, missing=False), values)
+
+
+@cache
+def _inserting(model: type[Base], *, missing: bool) -> Insert:
+    """Built once: the columns are those of the values at execution."""
+    statement = insert(cast("Table", model.__table__))
+    return statement.on_conflict_do_nothing() if missing else statement
 
 
 def constraint_of(refused: DBAPIError) -> str | None:
@@ -361,7 +379,8 @@ def _uuid(value: object) -> UUID | None:
     return value if isinstance(value, UUID) or value is None else UUID(str(value))
 
 
-# SQLAlchemy else rewrites the result's metadata for each new statement object, for look-ups by column that plain rows do
+# SQLAlchemy else rewrites the result's metadata for each new statement object, for look-ups by column that plain rows
+# do
 # not need; it is the ORM's own option, and without effect where a version does not know it (0.25 ms of a list of 20).
 _PLAIN_ROWS = {"_result_disable_adapt_to_context": True}
 
@@ -375,7 +394,7 @@ def rows(session: Session, query: Executable, params: Mapping[str, Any] | None =
     session.flush()
     result = session.connection().execute(query, params, execution_options=_PLAIN_ROWS)
     keys = [str(key) for key in result.keys()]  # noqa: SIM118 - a result is not a mapping
-    return [dict(zip(keys, row, strict=True)) for row in result]
+    return [dict(zip(keys, row, strict=True)) for row in result.all()]
 
 
 def scalar(session: Session, query: Executable, params: Mapping[str, Any] | None = None) -> Any:
@@ -398,6 +417,7 @@ __all__ = [
     "PersonScoped",
     "TenantScoped",
     "Urls",
+    "add_row",
     "after_commit",
     "constraint_of",
     "first",

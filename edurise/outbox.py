@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from uuid_utils.compat import uuid7
 
 from edurise.authz import Principal
-from edurise.db import Base, Keyed, after_commit, moment
+from edurise.db import Base, Keyed, add_row, after_commit, moment
 
 BELL = "outbox"
 """Rung after the commit of a transaction that recorded an event; the relay waits for it."""
@@ -112,10 +112,14 @@ def record(session: Session, where: Principal | UUID | None, event: E) -> E:
     """
     tenant_id = where.tenant if isinstance(where, Principal) else where
     recorded = replace(event, at=moment(session), tenant_id=tenant_id)
-    session.add(
-        OutboxEvent(
-            id=recorded.id, tenant_id=tenant_id, topic=recorded.topic, payload=recorded.payload(), at=recorded.at
-        )
+    add_row(
+        session,
+        OutboxEvent,
+        id=recorded.id,
+        tenant_id=tenant_id,
+        topic=recorded.topic,
+        payload=recorded.payload(),
+        at=recorded.at,
     )
     after_commit(session).bells.add(BELL)
     return recorded

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import Select, func
+from sqlalchemy import ColumnElement, Executable, Select, bindparam, func
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from edurise.db import rows, scalar
@@ -63,8 +63,40 @@ class Orderings:
         return query.order_by(column, self.tie)
 
 
-def page(session: Session, query: Select[*tuple[Any, ...]], window: Window, orderings: Orderings) -> Found:
-    """Two statements whatever the number of rows: the count, and the window's rows as plain dicts."""
-    count = scalar(session, query.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)) or 0
-    found = rows(session, orderings.apply(query, window.ordering).limit(window.size).offset(window.offset))
-    return Found(count, found)
+class Listing:
+    """The statements of one list, built once for each combination of filters and ordering that was ever asked for.
+
+    ``filters`` maps a name to its condition, which takes the value from the bind parameter of that name. Building a
+    select of twenty columns anew for each request costs as much as running it.
+    """
+
+    def __init__(
+        self,
+        columns: Select[*tuple[Any, ...]],
+        orderings: Orderings,
+        filters: Mapping[str, ColumnElement[bool]],
+    ) -> None:
+        self.orderings = orderings
+        self._columns = columns
+        self._filters = dict(filters)
+        self._built: dict[tuple[str, ...], tuple[Executable, Executable]] = {}
+
+    def page(self, session: Session, given: Mapping[str, Any], window: Window) -> Found:
+        """Two statements whatever the number of rows: the count, and the window's rows as plain dicts.
+
+        A filter is applied where its value is not None; values without a filter of their name are parameters only.
+        """
+        values = {name: value for name, value in given.items() if value is not None}
+        counted, listed = self._statements(values, window.ordering)
+        count = scalar(session, counted, values) or 0
+        return Found(count, rows(session, listed, {**values, "_size": window.size, "_offset": window.offset}))
+
+    def _statements(self, values: Mapping[str, Any], ordering: str) -> tuple[Executable, Executable]:
+        key = (ordering, *(name for name in self._filters if name in values))
+        found = self._built.get(key)
+        if found is None:
+            query = self._columns.where(*(self._filters[name] for name in key[1:]))
+            counted = query.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+            listed = self.orderings.apply(query, ordering).limit(bindparam("_size")).offset(bindparam("_offset"))
+            found = self._built[key] = (counted, listed)
+        return found

@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from tornado.web import HTTPError, stream_request_body
 
 from edurise.authz import About, Principal
-from edurise.errors import Invalid, Oversize, Unauthenticated, UnsupportedMedia
+from edurise.errors import DomainError, Invalid, Oversize, Unauthenticated, UnsupportedMedia
 from edurise.paging import EVERYTHING, Found, Window
 from edurise.ports import Allowance
 from handlers.callers import Demand, address, caller
@@ -43,6 +43,7 @@ class RestHandler(RefusingHandler):
         self.received_bytes = 0
         self._chunks: list[bytes] = []
         self._turn: tuple[str, object] | None = None
+        self._has_body = False
         self.edge.under_way.add(self)
 
     async def prepare(self) -> None:
@@ -56,6 +57,15 @@ class RestHandler(RefusingHandler):
         clear_contextvars()
         bind_contextvars(request_id=self.request_id)
         self._refuse_body()
+        try:
+            await self._admit(guard)
+        except DomainError as refused:
+            if self._has_body:
+                raise  # closing the connection is the only way not to read the body
+            self._answer_by(_raising(refused))
+
+    async def _admit(self, guard: Guard) -> None:
+        """Limit, identity and, for a public read, the kept answer."""
         ip = address(self.request, self.c.settings.trusted_proxies)
         self.who = Principal(ip=ip, needs=guard.permission)
         await self._limit(guard, ip)
@@ -161,9 +171,9 @@ class RestHandler(RefusingHandler):
         length = self.request.headers.get("Content-Length", "0")
         if length.isdigit() and int(length) > self.c.settings.body_limit_bytes:
             raise Oversize(max=self.c.settings.body_limit_bytes)
-        has_body = length not in ("", "0") or "Transfer-Encoding" in self.request.headers
+        self._has_body = length not in ("", "0") or "Transfer-Encoding" in self.request.headers
         told = description_of(type(self), self.request.method or "")
-        if has_body and told is not None and told.body is not None:
+        if self._has_body and told is not None and told.body is not None:
             media = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if media not in told.media_types:
                 raise UnsupportedMedia(accepted=", ".join(told.media_types))
@@ -189,12 +199,11 @@ class RestHandler(RefusingHandler):
             self._turn = key
             return
         kept = found
+        self._answer_by(lambda **_: self.send(kept))
 
-        async def answer(**_: object) -> None:
-            self.send(kept)
-
-        # In the verb's place, not here: whoever finishes before the request is read to its end closes the connection.
-        self.get = answer
+    def _answer_by(self, answer: Callable[..., None]) -> None:
+        """Answer in the verb's place: what finishes before the request is read to its end closes the connection."""
+        setattr(self, (self.request.method or "").lower(), answer)
 
     def _page_url(self, number: int, size: int) -> str:
         query = {name: values[-1].decode() for name, values in self.request.query_arguments.items()} | {
@@ -204,3 +213,10 @@ class RestHandler(RefusingHandler):
             query |= {"page": str((number - 1) * size // MAX_PAGE_SIZE + 1), "page_size": str(MAX_PAGE_SIZE)}
         base = self.c.settings.public_url or f"{self.request.protocol}://{self.request.host}"
         return f"{base}{self.request.path}?{urlencode(query)}"
+
+
+def _raising(refused: DomainError) -> Callable[..., None]:
+    def verb(**_: object) -> None:
+        raise refused
+
+    return verb

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from edurise.authz import About
-from edurise.courses import queries, service
+from edurise.courses import catalogue, queries, service
 from edurise.courses.permissions import Courses
 from handlers.base import RestHandler
 from handlers.guards import describe, permit, public
@@ -43,7 +43,7 @@ class CoursesHandler(RestHandler):
     async def get(self) -> None:
         query = self.query(CourseListQuery)
         window = self.window(query)
-        self.reply_listed(await self.hop(queries.listing, filters_of(query), window), window, as_page=paged(query))
+        self.reply_listed(await self.hop(catalogue.listing, filters_of(query), window), window, as_page=paged(query))
 
     @permit(Courses.CREATE)
     @describe(
@@ -74,7 +74,7 @@ class MarketplaceHandler(RestHandler):
     async def get(self) -> None:
         query = self.query(MarketplaceQuery)
         window = self.window(query | {"page": query["page"] or 1})
-        self.reply_page(await self.hop(queries.marketplace, filters_of(query), window), window)
+        self.reply_page(await self.hop(catalogue.marketplace, filters_of(query), window), window)
 
 
 class CourseHandler(RestHandler):

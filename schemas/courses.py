@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edurise.courses.queries import CATALOGUE_ORDER, Filters
+from edurise.courses.catalogue import CATALOGUE_ORDER, Filters
 from edurise.tenants.queries import id_of
 from schemas.base import (
     Bool,

@@ -1,4 +1,5 @@
-"""Reads of courses: the public catalogue, one course, its modules and lessons."""
+"""Reads of courses: one course, its price, its modules and lessons. Statements are built once, when this is
+imported."""
 
 from __future__ import annotations
 
@@ -6,40 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Grade, Principal
 from edurise.courses import views
-from edurise.courses.models import CatalogueEntry, Course, Lesson, Module
+from edurise.courses.models import Course, Lesson, Module
 from edurise.db import first, rows
 from edurise.errors import NotFound
-from edurise.money import UNUSUAL
-from edurise.paging import Found, Orderings, Window, page
-from edurise.tenants import queries as tenants
+from edurise.paging import Found
 
-_CATALOGUE = (
-    CatalogueEntry.course_id.label("id"),
-    CatalogueEntry.tenant_id,
-    CatalogueEntry.organization_name,
-    CatalogueEntry.instructor_id,
-    CatalogueEntry.instructor_first_name,
-    CatalogueEntry.instructor_last_name,
-    CatalogueEntry.title,
-    CatalogueEntry.description,
-    CatalogueEntry.category,
-    CatalogueEntry.difficulty_level,
-    CatalogueEntry.tags,
-    CatalogueEntry.price_minor,
-    CatalogueEntry.currency,
-    CatalogueEntry.duration_weeks,
-    CatalogueEntry.max_students,
-    CatalogueEntry.thumbnail_url,
-    CatalogueEntry.average_rating,
-    CatalogueEntry.total_enrollments,
-    CatalogueEntry.created_at,
-    CatalogueEntry.updated_at,
-)
 COURSE = (
     Course.id,
     Course.tenant_id,
@@ -63,88 +40,34 @@ COURSE = (
     Course.created_at,
     Course.updated_at,
 )
-# Built once: putting twenty columns together costs more than running the statement's where.
-_MARKETPLACE = select(*_CATALOGUE)
 COURSES = select(*COURSE)
-CATALOGUE_ORDER = Orderings(
-    "-created_at",
-    CatalogueEntry.course_id,
-    {
-        "created_at": CatalogueEntry.created_at,
-        "title": CatalogueEntry.title,
-        "price": CatalogueEntry.price_minor,
-        "average_rating": CatalogueEntry.average_rating,
-        "total_enrollments": CatalogueEntry.total_enrollments,
-    },
+_COURSE_BY_ID = COURSES.where(Course.id == bindparam("id"))
+_COURSES_BY_ID = COURSES.where(Course.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
+
+_FACES = (
+    select(Module.id, Module.title, Module.description, Module.position)
+    .where(Module.tenant_id == bindparam("tenant"), Module.course_id == bindparam("course"), Module.is_published)
+    .order_by(Module.position, Module.id)
 )
-COURSE_ORDER = Orderings(
-    "-created_at",
-    Course.id,
-    {
-        "created_at": Course.created_at,
-        "title": Course.title,
-        "price": Course.price_minor,
-        "total_enrollments": Course.total_enrollments,
-    },
-)
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What a list of courses may be narrowed by; None means no filter. Prices are in major units of each course's
-    currency."""
-
-    search: str | None = None
-    category: str | None = None
-    difficulty_level: str | None = None
-    instructor: UUID | None = None
-    tenant: UUID | None = None
-    min_price: float | None = None
-    max_price: float | None = None
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a course costs, by the server's own records."""
+    """What a course costs, by the server's own records; ``face`` is the course as clients see it."""
 
     amount_minor: int
     currency: str
     title: str
     on_sale: bool
-    is_full: bool
-
-
-def marketplace(session: Session, _who: Principal, filters: Filters, window: Window) -> Found:
-    """Published courses of every organization; two statements."""
-    found = page(session, _narrowed(_MARKETPLACE, filters), window, CATALOGUE_ORDER)
-    return Found(found.count, [views.catalogue_view(row) for row in found.rows])
-
-
-def listing(session: Session, who: Principal, filters: Filters, window: Window) -> Found:
-    """Courses as the caller may see them: authors see their organization's, drafts included; everybody else the
-    catalogue."""
-    if not who.stands(Grade.ADMINISTRATOR, Grade.TEACHER, Grade.PLATFORM) or filters.tenant not in (None, who.tenant):
-        return marketplace(session, who, filters, window)
-    query = COURSES
-    if not who.stands(Grade.ADMINISTRATOR, Grade.PLATFORM):
-        query = query.where(or_(Course.instructor_id == who.person, Course.status == "published"))
-    found = page(session, _narrowed_own(query, filters), _without_rating(window), COURSE_ORDER)
-    owner = {"id": who.tenant, "name": tenants.name_of(session, who)}
-    owned = {"organization": owner, "organization_name": owner["name"]}
-    return Found(found.count, [views.course_view(row) | owned for row in found.rows])
+    face: dict[str, Any]
 
 
 def course(session: Session, _who: Principal, course_id: UUID) -> dict[str, Any]:
     """A course with the public face of its published modules. Raises NotFound."""
-    found = first(session, COURSES.where(Course.id == course_id))
+    found = first(session, _COURSE_BY_ID, {"id": course_id})
     if found is None:
         raise NotFound
-    listed = rows(
-        session,
-        select(Module.id, Module.title, Module.description, Module.position)
-        .where(Module.tenant_id == found["tenant_id"], Module.course_id == course_id, Module.is_published)
-        .order_by(Module.position, Module.id),
-    )
+    listed = rows(session, _FACES, {"tenant": found["tenant_id"], "course": course_id})
     return views.course_view(found) | {"modules": [views.module_face(row) for row in listed]}
 
 
@@ -152,7 +75,7 @@ def faces(session: Session, course_ids: list[UUID]) -> dict[UUID, dict[str, Any]
     """Courses by id, as far as the caller may read them; one statement."""
     if not course_ids:
         return {}
-    found = rows(session, COURSES.where(Course.id.in_(course_ids)))
+    found = rows(session, _COURSES_BY_ID, {"ids": course_ids})
     return {row["id"]: views.course_view(row) for row in found}
 
 
@@ -163,20 +86,12 @@ def title_of(session: Session, _who: Principal, course_id: UUID) -> str:
 
 def price_of(session: Session, course_id: UUID) -> Price:
     """The price of a course and whether it is on sale. Raises NotFound."""
-    row = session.execute(
-        select(
-            Course.price_minor,
-            Course.currency,
-            Course.title,
-            Course.status,
-            Course.max_students,
-            Course.total_enrollments,
-        ).where(Course.id == course_id)
-    ).one_or_none()
+    row = first(session, _COURSE_BY_ID, {"id": course_id})
     if row is None:
         raise NotFound
-    is_full = row.max_students is not None and row.total_enrollments >= row.max_students
-    return Price(row.price_minor, row.currency, row.title, row.status == "published", is_full)
+    return Price(
+        row["price_minor"], row["currency"], row["title"], row["status"] == "published", views.course_view(row)
+    )
 
 
 def module(session: Session, who: Principal, module_id: UUID) -> dict[str, Any]:
@@ -254,54 +169,3 @@ def _lessons(session: Session, who: Principal, condition: Any) -> list[dict[str,
         .order_by(Lesson.position, Lesson.id)
     )
     return rows(session, query)
-
-
-def _narrowed(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[*tuple[Any, ...]]:
-    entry = CatalogueEntry
-    if filters.search:
-        words = func.websearch_to_tsquery("simple", filters.search).op("||")(
-            func.websearch_to_tsquery("english", filters.search)
-        )
-        query = query.where(entry.search.op("@@")(words))
-    if filters.category:
-        query = query.where(entry.category == filters.category)
-    if filters.difficulty_level:
-        query = query.where(entry.difficulty_level == filters.difficulty_level)
-    if filters.instructor:
-        query = query.where(entry.instructor_id == filters.instructor)
-    if filters.tenant:
-        query = query.where(entry.tenant_id == filters.tenant)
-    if filters.min_price is not None:
-        query = query.where(entry.price_minor >= _minor_of(entry.currency, filters.min_price))
-    if filters.max_price is not None:
-        query = query.where(entry.price_minor <= _minor_of(entry.currency, filters.max_price))
-    return query
-
-
-def _narrowed_own(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[*tuple[Any, ...]]:
-    if filters.search:
-        # Inside one organization there are hundreds of courses, not millions: no index could be used under row-level
-        # security anyway.
-        query = query.where(func.strpos(func.lower(Course.title), filters.search.lower()) > 0)
-    if filters.category:
-        query = query.where(Course.category == filters.category)
-    if filters.difficulty_level:
-        query = query.where(Course.difficulty_level == filters.difficulty_level)
-    if filters.instructor:
-        query = query.where(Course.instructor_id == filters.instructor)
-    if filters.min_price is not None:
-        query = query.where(Course.price_minor >= _minor_of(Course.currency, filters.min_price))
-    if filters.max_price is not None:
-        query = query.where(Course.price_minor <= _minor_of(Course.currency, filters.max_price))
-    return query
-
-
-def _minor_of(currency: Any, amount: float) -> Any:
-    """``amount`` major units in the minor units of each row's currency."""
-    special = [(currency.in_(sorted(names)), round(amount * 10**places)) for places, names in UNUSUAL.items()]
-    return case(*special, else_=round(amount * 100))
-
-
-def _without_rating(window: Window) -> Window:
-    """An organization's own list is not ordered by rating; it falls back to its default."""
-    return window if window.ordering.removeprefix("-") in COURSE_ORDER.columns else Window(window.number, window.size)

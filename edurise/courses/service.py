@@ -17,7 +17,7 @@ from edurise.authz import Grade, Principal
 from edurise.courses import queries, views
 from edurise.courses.events import CoursePublished
 from edurise.courses.models import Category, Course, CourseDelta, Lesson, Module
-from edurise.db import flush_unique, moment
+from edurise.db import add_row, flush_unique, moment
 from edurise.errors import Conflict, Forbidden, Invalid, NotFound, Problem, Retry
 from edurise.identity import queries as people
 from edurise.money import exact_minor
@@ -158,7 +158,7 @@ def reserve_place(session: Session, course_id: UUID) -> None:
 
 def count_enrollment(session: Session, tenant_id: UUID, course_id: UUID) -> None:
     """Count one more learner, without a lock on the course."""
-    session.add(CourseDelta(tenant_id=tenant_id, course_id=course_id, enrollments=1))
+    add_row(session, CourseDelta, tenant_id=tenant_id, course_id=course_id, enrollments=1)
 
 
 def fold_counters(session: Session, limit: int = 5_000) -> int:
@@ -235,7 +235,7 @@ def _publication(session: Session, who: Principal, course: Course, data: dict[st
 
 def _view(session: Session, course_id: UUID) -> dict[str, Any]:
     session.flush()
-    found = session.execute(select(*queries.COURSE).where(Course.id == course_id)).mappings().one()
+    found = session.execute(queries.COURSES.where(Course.id == course_id)).mappings().one()
     return views.course_view({str(name): value for name, value in found.items()})
 
 

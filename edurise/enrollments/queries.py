@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
 from edurise.courses import queries as courses
 from edurise.db import first, rows
 from edurise.enrollments.models import Enrollment, Entitlement
-from edurise.errors import NotFound
 from edurise.identity import queries as people
 from edurise.paging import EVERYTHING
 
@@ -28,16 +27,28 @@ _COLUMNS = (
 )
 
 
+_MINE = (
+    select(*_COLUMNS)
+    .where(Enrollment.person_id == bindparam("person"), Enrollment.status.in_(["active", "completed"]))
+    .order_by(Enrollment.enrolled_at.desc(), Enrollment.id.desc())
+    .limit(EVERYTHING)
+)
+_PLACE = select(*_COLUMNS).where(
+    Enrollment.tenant_id == bindparam("tenant"),
+    Enrollment.course_id == bindparam("course"),
+    Enrollment.person_id == bindparam("person"),
+)
+_ENTITLED = select(Entitlement.id).where(
+    Entitlement.tenant_id == bindparam("tenant"),
+    Entitlement.course_id == bindparam("course"),
+    Entitlement.person_id == bindparam("person"),
+)
+
+
 def enrolled_courses(session: Session, who: Principal) -> list[dict[str, Any]]:
     """The courses that the caller is enrolled in, over all organizations, newest first. Asks for the self scope; two
     statements."""
-    mine = rows(
-        session,
-        select(*_COLUMNS)
-        .where(Enrollment.person_id == who.person, Enrollment.status.in_(["active", "completed"]))
-        .order_by(Enrollment.enrolled_at.desc(), Enrollment.id.desc())
-        .limit(EVERYTHING),
-    )
+    mine = rows(session, _MINE, {"person": who.person})
     faces = courses.faces(session, [row["course_id"] for row in mine])
     return [
         faces[row["course_id"]]
@@ -51,13 +62,9 @@ def enrolled_courses(session: Session, who: Principal) -> list[dict[str, Any]]:
     ]
 
 
-def enrollment_view(session: Session, enrollment_id: UUID) -> dict[str, Any]:
-    """The contract's Enrollment with the student and the course as objects. Raises NotFound."""
-    row = first(session, select(*_COLUMNS).where(Enrollment.id == enrollment_id))
-    if row is None:
-        raise NotFound
+def enrollment_view(session: Session, row: dict[str, Any], face: dict[str, Any]) -> dict[str, Any]:
+    """The contract's Enrollment: a row of ``place``, with the student and the course as objects."""
     student = people.contact(session, row["person_id"])
-    face = courses.faces(session, [row["course_id"]])[row["course_id"]]
     return {
         "id": row["id"],
         "student": {key: student[key] for key in ("id", "first_name", "last_name", "email")},
@@ -72,6 +79,11 @@ def enrollment_view(session: Session, enrollment_id: UUID) -> dict[str, Any]:
     }
 
 
+def place(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID) -> dict[str, Any] | None:
+    """The columns of the person's enrollment in the course, or None."""
+    return first(session, _PLACE, {"tenant": tenant_id, "course": course_id, "person": person_id})
+
+
 def is_enrolled(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID) -> bool:
     """Whether the person has a place in the course."""
     return place(session, tenant_id, course_id, person_id) is not None
@@ -79,17 +91,4 @@ def is_enrolled(session: Session, tenant_id: UUID, course_id: UUID, person_id: U
 
 def is_entitled(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID) -> bool:
     """Whether the person may enroll in a paid course without paying (again)."""
-    found = session.scalar(
-        select(Entitlement.id).where(
-            Entitlement.tenant_id == tenant_id, Entitlement.course_id == course_id, Entitlement.person_id == person_id
-        )
-    )
-    return found is not None
-
-
-def place(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID) -> UUID | None:
-    return session.scalar(
-        select(Enrollment.id).where(
-            Enrollment.tenant_id == tenant_id, Enrollment.course_id == course_id, Enrollment.person_id == person_id
-        )
-    )
+    return first(session, _ENTITLED, {"tenant": tenant_id, "course": course_id, "person": person_id}) is not None

@@ -26,21 +26,29 @@ def enroll(session: Session, who: Principal, course_id: UUID) -> tuple[bool, dic
     A paid course asks for an entitlement. Raises Conflict: PAYMENT_REQUIRED, COURSE_FULL, or COURSE_NOT_ON_SALE for a
     course that is not published.
     """
-    existing = queries.place(session, who.tenant, course_id, who.person)
-    if existing is not None:
-        return False, queries.enrollment_view(session, existing)
     price = courses.price_of(session, course_id)
-    entitled = price.amount_minor > 0 and queries.is_entitled(session, who.tenant, course_id, who.person)
-    if price.amount_minor > 0 and not entitled:
+    existing = queries.place(session, who.tenant, course_id, who.person)
+    if existing is None:
+        entitled = price.amount_minor > 0 and queries.is_entitled(session, who.tenant, course_id, who.person)
+        _refuse(session, course_id, price, entitled=entitled)
+        taken = take_place(session, who.tenant, course_id, who.person, paid=entitled)
+        if taken is not None:
+            return True, queries.enrollment_view(session, taken, price.face)
+        # Somebody else's repeat of the same request was faster.
+        existing = queries.place(session, who.tenant, course_id, who.person)
+    if existing is None:
+        raise Conflict
+    return False, queries.enrollment_view(session, existing, price.face)
+
+
+def _refuse(session: Session, course_id: UUID, price: courses.Price, *, entitled: bool) -> None:
+    if entitled:
+        return
+    if price.amount_minor > 0:
         raise Conflict("PAYMENT_REQUIRED")
-    if not price.on_sale and not entitled:
+    if not price.on_sale:
         raise Conflict("COURSE_NOT_ON_SALE")
-    if not entitled:
-        catalogue.reserve_place(session, course_id)
-    enrollment_id = take_place(session, who.tenant, course_id, who.person, paid=entitled)
-    if enrollment_id is None:  # somebody else's repeat of the same request was faster
-        return False, queries.enrollment_view(session, _known(session, who.tenant, course_id, who.person))
-    return True, queries.enrollment_view(session, enrollment_id)
+    catalogue.reserve_place(session, course_id)
 
 
 def entitle(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID, payment_id: UUID) -> bool:
@@ -58,38 +66,32 @@ def entitle(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID,
     )
 
 
-def take_place(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID, *, paid: bool) -> UUID | None:
-    """Make enrollment, standing and membership, count the learner and tell the platform; returns None where the place
-    was taken already.
+def take_place(
+    session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID, *, paid: bool
+) -> dict[str, Any] | None:
+    """Make enrollment, standing and membership, count the learner and tell the platform.
 
-    Whoever paid gets a place even in a course that filled up meanwhile: the limit is kept when the payment starts.
+    Returns the enrollment's columns, or None where the place was taken already. Whoever paid gets a place even in a
+    course that filled up meanwhile: the limit is kept when the payment starts.
     """
     now = moment(session)
-    enrollment_id = uuid7()
-    if not insert_missing(
-        session,
-        Enrollment,
-        id=enrollment_id,
-        tenant_id=tenant_id,
-        course_id=course_id,
-        person_id=person_id,
-        status="active",
-        progress_percentage=0,
-        enrolled_at=now,
-        last_accessed=now,
-    ):
+    taken: dict[str, Any] = {
+        "id": uuid7(),
+        "tenant_id": tenant_id,
+        "course_id": course_id,
+        "person_id": person_id,
+        "status": "active",
+        "progress_percentage": 0,
+        "enrolled_at": now,
+        "completed_at": None,
+        "last_accessed": now,
+    }
+    if not insert_missing(session, Enrollment, **taken):
         return None
     memberships.stand(session, tenant_id, course_id, person_id, "learner")
     memberships.join(session, tenant_id, person_id)
     catalogue.count_enrollment(session, tenant_id, course_id)
     activity.note(session, tenant_id, person_id, "enrolled", "course", course_id)
-    event = CourseEnrolled(enrollment_id=enrollment_id, course_id=course_id, person_id=person_id, paid=paid)
+    event = CourseEnrolled(enrollment_id=taken["id"], course_id=course_id, person_id=person_id, paid=paid)
     outbox.record(session, tenant_id, event)
-    return enrollment_id
-
-
-def _known(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID) -> UUID:
-    found = queries.place(session, tenant_id, course_id, person_id)
-    if found is None:
-        raise Conflict
-    return found
+    return taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
@@ -52,14 +52,14 @@ def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict
     return _user(person, member, application)
 
 
+_CONTACT = select(Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone).where(
+    Person.id == bindparam("id")
+)
+
+
 def contact(session: Session, person_id: UUID) -> dict[str, Any]:
     """``{id, email, first_name, last_name, language, timezone}`` of a person; raises NotFound."""
-    found = first(
-        session,
-        select(Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone).where(
-            Person.id == person_id
-        ),
-    )
+    found = first(session, _CONTACT, {"id": person_id})
     if found is None:
         raise NotFound
     return found

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
 from edurise.db import first
 from edurise.errors import NotFound
 from edurise.notifications.models import Notification
-from edurise.paging import Found, Orderings, Window, page
+from edurise.paging import Found, Listing, Orderings, Window
 
 _COLUMNS = (
     Notification.id,
@@ -29,14 +29,19 @@ _COLUMNS = (
 ORDER = Orderings("-created_at", Notification.id, {"created_at": Notification.created_at})
 
 
+_LISTING = Listing(
+    select(*_COLUMNS).where(Notification.user_id == bindparam("person")),
+    ORDER,
+    {
+        "kind": Notification.type == bindparam("kind"),
+        "is_read": Notification.read_at.is_not(None) == bindparam("is_read"),
+    },
+)
+
+
 def listing(session: Session, who: Principal, kind: str | None, is_read: bool | None, window: Window) -> Found:
     """The caller's notifications, newest first; two statements."""
-    query = select(*_COLUMNS).where(Notification.user_id == who.person)
-    if kind:
-        query = query.where(Notification.type == kind)
-    if is_read is not None:
-        query = query.where(Notification.read_at.is_not(None) if is_read else Notification.read_at.is_(None))
-    found = page(session, query, window, ORDER)
+    found = _LISTING.page(session, {"person": who.person, "kind": kind, "is_read": is_read}, window)
     return Found(found.count, [notification_view(row) for row in found.rows])
 
 

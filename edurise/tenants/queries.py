@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
@@ -33,6 +33,9 @@ _ORGANIZATION = (
 )
 
 
+_BY_ID = select(*_ORGANIZATION).where(Organization.id == bindparam("id"), Organization.is_active)
+
+
 def id_of(named: UUID | str) -> UUID:
     """The id that a request means; ``main`` stands for that of the platform's own organization."""
     return named if isinstance(named, UUID) else MAIN
@@ -40,7 +43,7 @@ def id_of(named: UUID | str) -> UUID:
 
 def organization(session: Session, tenant_id: UUID) -> dict[str, Any] | None:
     """An active organization's columns, or None."""
-    return first(session, select(*_ORGANIZATION).where(Organization.id == tenant_id, Organization.is_active))
+    return first(session, _BY_ID, {"id": tenant_id})
 
 
 def name_of(session: Session, who: Principal) -> str:

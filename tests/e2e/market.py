@@ -72,7 +72,8 @@ class Market:
 
     @contextlib.asynccontextmanager
     async def load(self, count: int) -> AsyncIterator[None]:
-        """Purchases that go on during the block and have all ended after it; at least two are through when it begins."""
+        """Purchases that go on during the block and have all ended after it; at least two are through when it
+        begins."""
         before = len(self.bought)
         task = asyncio.create_task(self.buy(count))
         try:

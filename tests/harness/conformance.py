@@ -18,7 +18,7 @@ from handlers.guards import Description, description_of
 from handlers.openapi import document
 from handlers.routing import Route, RouteTable
 from handlers.statuses import STATUS
-from schemas.base import OutSchema, load, page_of
+from schemas.base import OutSchema, load, made, page_of
 
 _ENVELOPE = {"success", "message", "timestamp", "data"}
 _OF_HTTP = {"METHOD_NOT_ALLOWED": 405, "SERVER_ERROR": 500}
@@ -101,7 +101,7 @@ def _of_data(out: type[OutSchema], data: Any, *, as_page: bool, as_array: bool) 
     wrong = []
     for one in data if as_array else [data]:
         try:
-            load(page_of(out)() if as_page else out(), one)
+            load(made(page_of(out) if as_page else out), one)
         except DomainError as refused:
             wrong.append(f"{out.__name__}: {refused.errors}")
     return wrong
