@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 from uuid import UUID
 
@@ -199,16 +199,35 @@ class HopConnection(psycopg2.extensions.connection):
             cursor.execute(word)
 
 
+@lru_cache(maxsize=50_000)
+def _known_uuid(text: str) -> UUID:
+    return UUID(text)
+
+
+_UUID_OID = 2950
+# The same few ids (organizations, courses, people) are read all the time; making a UUID costs ten times a look-up.
+_CACHED_UUID = psycopg2.extensions.new_type(
+    (_UUID_OID,), "CACHED_UUID", lambda text, _cursor: None if text is None else _known_uuid(text)
+)
+
+
 def _engine(url: str, size: int, name: str) -> Engine:
     """An engine with as many connections as threads; a thread never waits for a connection."""
-    return create_engine(
+    engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=size,
         max_overflow=0,
         pool_use_lifo=True,
+        hide_parameters=True,  # an error is logged with its statement, and never with addresses and hashes
         connect_args={"application_name": name, "connect_timeout": 5, "connection_factory": HopConnection},
     )
+
+    @event.listens_for(engine, "connect")
+    def read_uuids(connection: Any, _record: object) -> None:
+        psycopg2.extensions.register_type(_CACHED_UUID, connection)
+
+    return engine
 
 
 class _Lane:

@@ -146,7 +146,10 @@ class RabbitTransport:
             await _quietly(link.connection.close())
 
     async def _open(self, *, confirms: bool) -> _Link:
-        connection = await aio_pika.connect(self._url, timeout=ANSWER_S, heartbeat=HEARTBEAT_S)
+        try:
+            connection = await aio_pika.connect(self._url, timeout=ANSWER_S, heartbeat=HEARTBEAT_S)
+        except StopAsyncIteration:  # what aiormq raises when the other side closes during the handshake
+            raise ConnectionResetError("the connection was closed before RabbitMQ answered") from None
         try:
             return _Link(connection, await connection.channel(publisher_confirms=confirms, on_return_raises=confirms))
         except BaseException:

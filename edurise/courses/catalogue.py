@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Text, Uuid, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Double, Text, Uuid, bindparam, case, func, or_, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.types import NULLTYPE
 
 from edurise.authz import Grade, Principal
 from edurise.courses import views
@@ -28,7 +29,8 @@ _CATALOGUE = (
     CatalogueEntry.description,
     CatalogueEntry.category,
     CatalogueEntry.difficulty_level,
-    CatalogueEntry.tags,
+    # As the driver returns it: SQLAlchemy's array type would walk every item of every row.
+    type_coerce(CatalogueEntry.tags, NULLTYPE).label("tags"),
     CatalogueEntry.price_minor,
     CatalogueEntry.currency,
     CatalogueEntry.duration_weeks,

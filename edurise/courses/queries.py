@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, select
+from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, select, type_coerce
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NULLTYPE
 
 from edurise.authz import Grade, Principal
 from edurise.courses import views
@@ -27,7 +28,8 @@ COURSE = (
     Course.description,
     Course.category,
     Course.difficulty_level,
-    Course.tags,
+    # As the driver returns it: SQLAlchemy's array type would walk every item of every row.
+    type_coerce(Course.tags, NULLTYPE).label("tags"),
     Course.price_minor,
     Course.currency,
     Course.duration_weeks,

@@ -206,8 +206,9 @@ def _fill(session: Session, course: Course, data: dict[str, Any]) -> None:
             raise Invalid(errors={"price": [Problem("out_of_range", {"min": 0, "max": _MOST_MINOR // 1000})]})
     if "moderation_reason" in data:
         course.moderation_reason = data["moderation_reason"]
-    if "category" in data and session.get(Category, data["category"]) is None:
-        raise Invalid(errors={"category": [Problem("unknown_category")]})
+    with session.no_autoflush:  # a flush would decide the race for an idempotency key here, outside of flush_unique
+        if "category" in data and session.get(Category, data["category"]) is None:
+            raise Invalid(errors={"category": [Problem("unknown_category")]})
 
 
 def _publication(session: Session, who: Principal, course: Course, data: dict[str, Any], *, reviewed: bool) -> None:

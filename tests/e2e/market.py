@@ -18,7 +18,7 @@ from tests.harness.listener import Listener
 from tests.harness.processes import Stack
 from tests.harness.waiting import eventually
 
-AT_ONCE = 4
+AT_ONCE = 3
 QUIET_WITHIN_S = 60.0
 
 
@@ -34,6 +34,7 @@ class Market:
         self.person_ids: list[UUID] = []
         self.bought: list[str] = []
         self._course_ids: list[UUID] = []
+        self._begun = 0
         self._sizes = (learners, courses)
 
     async def open(self) -> None:
@@ -56,33 +57,47 @@ class Market:
         return next(self._pairs)
 
     async def buy(self, count: int) -> None:
-        """Buy ``count`` courses, a few at once; of every third the browser never asks what became of it."""
-        places = asyncio.Semaphore(AT_ONCE)
+        """Buy ``count`` courses, a few at once."""
+        numbers = iter(range(count))
 
-        async def one(number: int) -> None:
-            async with places:
-                learner, course_id = self.next_pair()
-                self.bought.append(
-                    await cashier.bought(learner, self.stack.gateway, course_id, confirms=number % 3 != 0)
-                )
+        async def shop() -> None:
+            for _ in numbers:
+                await self._buy_one()
 
         async with asyncio.TaskGroup() as tasks:
-            for number in range(count):
-                tasks.create_task(one(number))
+            for _ in range(AT_ONCE):
+                tasks.create_task(shop())
 
     @contextlib.asynccontextmanager
-    async def load(self, count: int) -> AsyncIterator[None]:
-        """Purchases that go on during the block and have all ended after it; at least two are through when it
-        begins."""
+    async def load(self) -> AsyncIterator[None]:
+        """Purchases that go on until the block has ended, and are all brought to their ends."""
+        is_over = asyncio.Event()
+
+        async def shop() -> None:
+            while not is_over.is_set():
+                await self._buy_one()
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.create_task(shop())
+            try:
+                await self.more_purchases()
+                yield
+                await self.more_purchases()
+            finally:
+                is_over.set()
+
+    async def more_purchases(self) -> None:
+        """Wait until some more have come to their ends."""
         before = len(self.bought)
-        task = asyncio.create_task(self.buy(count))
-        try:
-            await eventually(lambda: task.done() or len(self.bought) >= before + 2, "the first purchases of a load")
-            yield
-            await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await eventually(lambda: len(self.bought) >= before + AT_ONCE, "more purchases")
+
+    async def _buy_one(self) -> None:
+        """One purchase; of every third the browser never asks what became of it."""
+        learner, course_id = self.next_pair()
+        self._begun += 1
+        confirms = self._begun % 3 != 0
+        self.bought.append(await cashier.bought(learner, self.stack.gateway, course_id, confirms=confirms))
 
     @contextlib.asynccontextmanager
     async def listening(self, learner: int = 0) -> AsyncIterator[Listener]:

@@ -26,6 +26,7 @@ IMPATIENT = {
     "EDU_DELIVERY_RESEND_S": "2",
 }
 DONE = "SELECT count(*) FROM deliveries WHERE done_at IS NOT NULL"
+MADE = "SELECT count(*) FROM deliveries"
 TWICE = "delivery was done already"
 
 
@@ -33,7 +34,7 @@ TWICE = "delivery was done already"
 def market(io_loop: IOLoop) -> Iterator[Market]:
     """A stack with learners and courses; every test leaves it whole, and balanced."""
     with running_stack(FAULTS_PORT, IMPATIENT) as stack:
-        made = Market(stack, learners=6, courses=30)
+        made = Market(stack, learners=10, courses=60)
         io_loop.run_sync(made.open, timeout=60)
         yield made
 
@@ -55,13 +56,18 @@ async def test_a_worker_dies_between_its_hop_and_its_ack(market: Market) -> None
 
 @pytest.mark.gen_test(timeout=90)
 async def test_a_worker_dies_again_and_again(market: Market) -> None:
-    stack, books = market.stack, market.books
-    async with market.listening(), market.load(16):
+    stack = market.stack
+    async with market.listening(), market.load():
         for _ in range(4):
-            before = books.number(DONE)
-            await eventually(lambda before=before: books.number(DONE) > before or market.is_quiet(), "work for the worker")
+            await more(market, DONE)
             await stack.meanwhile(stack.worker.kill)
             await stack.meanwhile(stack.worker.start)
+
+
+async def more(market: Market, statement: str) -> None:
+    """Wait until what the statement counts has grown."""
+    before = market.books.number(statement)
+    await eventually(lambda: market.books.number(statement) > before, statement)
 
 
 @pytest.mark.gen_test(timeout=90)
@@ -89,12 +95,9 @@ async def test_a_relay_dies_between_publish_and_mark(market: Market) -> None:
 async def test_a_relay_dies_again_and_again(market: Market) -> None:
     stack, books = market.stack, market.books
     async with market.listening():
-        async with market.load(16):
+        async with market.load():
             for _ in range(4):
-                before = books.number("SELECT count(*) FROM deliveries")
-                await eventually(
-                    lambda before=before: books.number("SELECT count(*) FROM deliveries") > before, "work for the relay"
-                )
+                await more(market, MADE)
                 await stack.meanwhile(stack.relay.kill)
                 await stack.meanwhile(stack.relay.start)
         books.rows("UPDATE deliveries SET next_at = now() WHERE done_at IS NULL AND sent_at IS NULL")  # claims lapse
@@ -177,12 +180,14 @@ async def test_a_web_dies_inside_the_transaction_that_settles(market: Market) ->
 @pytest.mark.parametrize("service", ["rabbit", "redis", "postgres"])
 @pytest.mark.gen_test(timeout=120)
 async def test_a_service_restarts_under_load(market: Market, service: str) -> None:
-    async with market.listening(), market.load(24):
+    async with market.listening(), market.load():
         await market.stack.meanwhile(getattr(market.stack, service).restart)
 
 
 @pytest.mark.gen_test(timeout=90)
 async def test_redis_forgets_everything_under_load(market: Market) -> None:
-    async with market.listening(), market.load(12):
+    async with market.listening(), market.load():
         with redis.Redis.from_url(market.stack.redis.url) as store:
-            store.flushall()
+            for _ in range(3):
+                store.flushall()
+                await market.more_purchases()
