@@ -15,19 +15,18 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 from uuid import UUID
 
-import psycopg2.extensions
-from sqlalchemy import DateTime, Engine, Executable, MetaData, Text, Uuid, create_engine, event
+from sqlalchemy import DateTime, Engine, Executable, MetaData, Text, Uuid, event
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import QueuePool
 from uuid_utils.compat import uuid7
 
 from edurise.authz import MINE, About, Grade, Principal, Standing, admit
+from edurise.connections import engine_of
 from edurise.errors import Forbidden, NotFound, Overloaded, Retry
 from edurise.ports import ChannelEvent, Clock
 
@@ -46,9 +45,6 @@ NAMING = {
 }
 
 _SERIALIZATION_FAILURE = "40001"
-_IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
-_UNKNOWN = psycopg2.extensions.TRANSACTION_STATUS_UNKNOWN
-_LOST = (_UNKNOWN, psycopg2.extensions.TRANSACTION_STATUS_INERROR)
 _DEADLOCK = "40P01"
 # One round trip for both: a hop on a quiet machine is mostly round trips.
 _ENTER = "BEGIN; SELECT tenant, grades, member_role, known FROM enter(%s, %s, %s, %s, %s)"
@@ -169,72 +165,11 @@ class Urls:
     system: str
 
 
-class HopConnection(psycopg2.extensions.connection):
-    """A connection on which a hop itself says BEGIN, together with its first statement.
-
-    psycopg2 would send it alone. Whether a transaction is open is what the protocol last said, so asking costs
-    nothing. A commit of what is lost
-    or failed raises: PostgreSQL itself answers COMMIT in a failed transaction with a quiet ROLLBACK.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.autocommit = True
-
-    def commit(self) -> None:
-        status = self.get_transaction_status()
-        if status in _LOST:
-            raise psycopg2.OperationalError(
-                "the transaction cannot be committed: it failed, or its connection was lost"
-            )
-        if status != _IDLE:
-            self._say("COMMIT")
-
-    def rollback(self) -> None:
-        if self.get_transaction_status() not in (_IDLE, _UNKNOWN):
-            self._say("ROLLBACK")
-
-    def _say(self, word: str) -> None:
-        with self.cursor() as cursor:
-            cursor.execute(word)
-
-
-@lru_cache(maxsize=50_000)
-def _known_uuid(text: str) -> UUID:
-    return UUID(text)
-
-
-_UUID_OID = 2950
-# The same few ids (organizations, courses, people) are read all the time; making a UUID costs ten times a look-up.
-_CACHED_UUID = psycopg2.extensions.new_type(
-    (_UUID_OID,), "CACHED_UUID", lambda text, _cursor: None if text is None else _known_uuid(text)
-)
-
-
-def _engine(url: str, size: int, name: str) -> Engine:
-    """An engine with as many connections as threads; a thread never waits for a connection."""
-    engine = create_engine(
-        url,
-        poolclass=QueuePool,
-        pool_size=size,
-        max_overflow=0,
-        pool_use_lifo=True,
-        hide_parameters=True,  # an error is logged with its statement, and never with addresses and hashes
-        connect_args={"application_name": name, "connect_timeout": 5, "connection_factory": HopConnection},
-    )
-
-    @event.listens_for(engine, "connect")
-    def read_uuids(connection: Any, _record: object) -> None:
-        psycopg2.extensions.register_type(_CACHED_UUID, connection)
-
-    return engine
-
-
 class _Lane:
     """An engine with a thread pool of the same size, and a bound on who may wait for it."""
 
     def __init__(self, url: str, size: int, backlog: int, name: str) -> None:
-        self.engine = _engine(url, size, f"edurise-{name}")
+        self.engine = engine_of(url, size, f"edurise-{name}")
         self.threads = ThreadPoolExecutor(size, thread_name_prefix=f"hop-{name}")
         self.limit = size + backlog
         self.inside = 0

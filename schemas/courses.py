@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from marshmallow import validates_schema
+
 from edurise.courses.catalogue import CATALOGUE_ORDER, Filters
 from edurise.tenants.queries import id_of
 from schemas.base import (
@@ -27,6 +29,7 @@ from schemas.base import (
     StrictSchema,
     Text,
     Url,
+    refuse_field,
 )
 
 LEVELS = ["beginner", "intermediate", "advanced"]
@@ -183,6 +186,12 @@ class QuestionIn(StrictSchema):
     question = Text(min=1, max=2000, required=True, lines=True)
     options = ListOf(Text(min=1, max=500), min=2, max=10, required=True)
     correct_answer = Int(max=9, required=True)
+
+    @validates_schema
+    def answer_is_an_option(self, data: dict[str, Any], **_: object) -> None:
+        last = len(data["options"]) - 1
+        if data["correct_answer"] > last:
+            refuse_field("correct_answer", "out_of_range", min=0, max=last)
 
 
 class LessonIn(StrictSchema):

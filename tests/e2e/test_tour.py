@@ -44,16 +44,17 @@ def environment(port: int) -> dict[str, str]:
     return {**kept, "PORT": str(port)}
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that looks like the project's to whoever pastes, with data of its own."""
+    made = tmp_path_factory.mktemp("tour")
     for name in ("run.py", "alembic.ini", "alembic", "edurise", "handlers", "actors", "schemas", "docs"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / ".venv").symlink_to(sys.prefix)  # the whole of it: beside a lone interpreter nobody finds pyvenv.cfg
-    return tmp_path
+        (made / name).symlink_to(ROOT / name)
+    (made / ".venv").symlink_to(sys.prefix)  # the whole of it: beside a lone interpreter nobody finds pyvenv.cfg
+    return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def port(checkout: Path) -> Iterator[int]:
     """The port of ``run.py all`` in the checkout, once it says that it is up."""
     chosen = free_port()

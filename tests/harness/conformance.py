@@ -47,6 +47,8 @@ def faults(method: str, path: str, status: int, headers: Any, content: bytes) ->
     verb = route.verb(method)
     told = description_of(route.handler, verb)
     wrong = [] if told is None or method == "OPTIONS" else _undocumented(route, verb, status)
+    if method == "HEAD":
+        return wrong
     if status >= 400:
         return wrong + _of_error(status, content)
     if told is None or status in (204, 304) or told.shape == "bytes":
