@@ -147,11 +147,11 @@ class Runtime:
             try:
                 await self._call(actor, dispatch)
             except AlreadyDone:
-                LOG.info("delivery was done already")
+                LOG.debug("delivery was done already")
             except Exception as error:  # noqa: BLE001 - whatever an actor raises ends in deliveries, and is logged there
                 await self._record(dispatch, _end(actor, error))
             else:
-                LOG.info("delivery done", ms=round((asyncio.get_running_loop().time() - began) * 1000, 1))
+                LOG.debug("delivery done", ms=round((asyncio.get_running_loop().time() - began) * 1000, 1))
 
     async def lost(self, dispatch: Dispatch) -> None:
         """Count a delivery that came again and again without an end, because its workers died or were stopped.

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from tornado.web import HTTPError
 
+from handlers.envelope import accepts_gzip
 from handlers.guards import describe, public
 from handlers.openapi import document
 from handlers.refusals import RefusingHandler
@@ -66,7 +67,7 @@ class _FinishedHandler(RefusingHandler):
 
     def send_prepared(self, found: Prepared) -> None:
         # A twin has an ETag of its own: they are different bytes.
-        zipped = "gzip" in self.request.headers.get("Accept-Encoding", "")
+        zipped = accepts_gzip(self.request.headers.get("Accept-Encoding", ""))
         etag = f'{found.etag[:-1]}-gzip"' if zipped else found.etag
         self.set_header("ETag", etag)
         self.set_header("Cache-Control", "no-cache")

@@ -42,6 +42,14 @@ def gzip_once(body: bytes, level: int = 1) -> bytes:
     return gzip.compress(body, level, mtime=0)
 
 
+def accepts_gzip(header: str) -> bool:
+    """Whether an Accept-Encoding names gzip with a weight above 0 (RFC 9110, 12.5.3)."""
+    if "gzip" not in header or ";" not in header:
+        return "gzip" in header
+    weights = {name.strip(): weight for name, _, weight in (item.partition(";") for item in header.split(","))}
+    return "gzip" in weights and weights["gzip"].replace(" ", "").rstrip("0.") != "q="
+
+
 def dumps(value: Any) -> bytes:
     """JSON as every answer writes it: UUIDs as text, times in UTC with Z."""
     return orjson.dumps(value, option=_OPTIONS)

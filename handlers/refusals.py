@@ -12,7 +12,7 @@ from edurise.container import Container
 from edurise.errors import DomainError
 from edurise.texts.catalogue import negotiate
 from handlers.edge import Edge
-from handlers.envelope import COMPRESS_FROM, Finished, dumps, gzip_once, stamp
+from handlers.envelope import COMPRESS_FROM, Finished, accepts_gzip, dumps, gzip_once, stamp
 from handlers.statuses import OF_STATUS, STATUS, error_body, headers_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class RefusingHandler(RequestHandler):
                 self.set_status(304)
                 self.finish()
                 return
-        if len(body) > COMPRESS_FROM and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+        if len(body) > COMPRESS_FROM and accepts_gzip(self.request.headers.get("Accept-Encoding", "")):
             body = finished.twin or gzip_once(body)
             self.set_header("Content-Encoding", "gzip")
         self.sent_bytes = len(body)

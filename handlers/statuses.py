@@ -49,6 +49,9 @@ def headers_of(error: DomainError) -> dict[str, str]:
     found: dict[str, str] = {}
     if error.retry_after_s is not None or error.kind in (Kind.LIMITED, Kind.OVERLOADED):
         found["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
+    if error.kind is Kind.LIMITED and "limit" in error.params:
+        found |= {"RateLimit-Limit": str(error.params["limit"]), "RateLimit-Remaining": "0"}
+        found["RateLimit-Reset"] = found["Retry-After"]
     if error.kind is Kind.UNAUTHENTICATED:
         found["WWW-Authenticate"] = "Bearer"
     return found

@@ -62,5 +62,5 @@ class RedisLimiter:
 def _allowance(allowed: bool, limit: int, remaining: int, reset_at: float, clock: Clock) -> Allowance:
     reset_s = round(min(_MINUTE, max(0.0, reset_at - clock.now().timestamp())))
     if not allowed:
-        raise Limited(retry_after_s=max(1, reset_s))
+        raise Limited(retry_after_s=max(1, reset_s), limit=limit)
     return Allowance(limit, max(0, remaining), reset_s)

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 IMPATIENT = {
     "EDU_DELIVERY_STEPS_S": "0.2,0.5,0.5,1,1,1,1,1,1,1,1,1,1,1,1,1",
-    "EDU_DELIVERY_RESEND_S": "2",
+    "EDU_DELIVERY_RESEND_S": "5",
 }
 DONE = "SELECT count(*) FROM deliveries WHERE done_at IS NOT NULL"
 MADE = "SELECT count(*) FROM deliveries"
@@ -34,7 +34,7 @@ TWICE = "delivery was done already"
 def market(io_loop: IOLoop) -> Iterator[Market]:
     """A stack with learners and courses; every test leaves it whole, and balanced."""
     with running_stack(FAULTS_PORT, IMPATIENT) as stack:
-        made = Market(stack, learners=10, courses=60)
+        made = Market(stack, learners=10, courses=80)
         io_loop.run_sync(made.open, timeout=60)
         yield made
 

@@ -190,7 +190,7 @@ async def one_at_each_web(stack: Stack, who: Client, sockets: contextlib.AsyncEx
 async def quiet(stack: Stack, books: Books) -> bool:
     """Whether all webhooks were taken and all deliveries have ended."""
     state = (await stack.gateway.get("/_sim/state")).body
-    return state["webhooks"]["pending"] == 0 and state["webhooks"]["held"] == 0 and books.is_quiet()
+    return state["webhooks"]["pending"] == 0 and state["webhooks"]["held"] == 0 and books.open_work() == 0
 
 
 @pytest.mark.gen_test(timeout=60)

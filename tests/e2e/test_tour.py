@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -22,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOUR = "## A tour of five minutes"
 READY_LINE = "Ctrl-C stops it."
 DEADLINE_S = 120.0
+PORT = 22090
 BETWEEN = "-- next block --"
 
 
@@ -32,16 +32,10 @@ def blocks() -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def environment(port: int) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """As in a fresh shell: nothing that would turn the server away from its embedded parts."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ}
-    return {**kept, "PORT": str(port)}
+    return {**kept, "PORT": str(PORT)}
 
 
 @pytest.fixture(scope="module")
@@ -54,36 +48,44 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(scope="module")
-def port(checkout: Path) -> Iterator[int]:
-    """The port of ``run.py all`` in the checkout, once it says that it is up."""
-    chosen = free_port()
-    log = checkout / "server.log"
-    with log.open("wb") as out:
-        server = subprocess.Popen(
-            [sys.executable, "-u", "run.py", "all"], cwd=checkout, env=environment(chosen),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=out, preexec_fn=death_signal(),  # noqa: PLW1509 - prctl only, looked up before the fork
-        )  # fmt: skip
-        assert server.stdout is not None
-        with server.stdout as lines:
-            said = b""
-            while READY_LINE.encode() not in said:
-                line = lines.readline()
-                assert line, f"the server ended: {log.read_text(encoding='utf-8')}"
+@pytest.fixture(scope="module", autouse=True)
+def server(checkout: Path) -> Iterator[None]:
+    """``run.py all`` in the checkout, once it says that it is up; at the end it drains, in good order."""
+    with (
+        (checkout / "server.log").open("w+", encoding="utf-8") as log,
+        subprocess.Popen(
+            [sys.executable, "-u", "run.py", "all"],
+            cwd=checkout,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            preexec_fn=death_signal(),  # noqa: PLW1509 - prctl only, looked up before the fork
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            said = ""
+            while READY_LINE not in said:
+                line = process.stdout.readline()
+                assert line, (checkout / "server.log").read_text(encoding="utf-8")
                 said += line
-            yield chosen
-            server.send_signal(signal.SIGINT)
-            lines.read()  # the access lines of the drain
-        assert server.wait(DEADLINE_S) == 0
+            assert f"http://127.0.0.1:{PORT}/docs" in said
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
 
 
 @pytest.mark.e2e
-def test_the_tour_of_the_readme(checkout: Path, port: int) -> None:
+def test_the_tour_of_the_readme(checkout: Path) -> None:
     bash = shutil.which("bash")
     assert bash
     done = subprocess.run(
         [bash, "-e", "-o", "pipefail", "-c", "".join(f"{block}echo {BETWEEN}\n" for block in blocks())],
-        cwd=checkout, env=environment(port), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        cwd=checkout, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -106,6 +108,6 @@ def test_the_tour_of_the_readme(checkout: Path, port: int) -> None:
 
 
 @pytest.mark.e2e
-def test_the_documentation_stands_where_the_server_says(port: int) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/docs", timeout=10) as page:
+def test_the_documentation_stands_where_the_server_says() -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/docs", timeout=10) as page:
         assert page.status == 200

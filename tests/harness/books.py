@@ -73,9 +73,9 @@ class Books:
         (found,) = row.values()
         return int(found)
 
-    def is_quiet(self) -> bool:
-        """Whether every event was spread and every delivery has ended."""
-        return self.number(_OPEN_WORK) == 0
+    def open_work(self) -> int:
+        """How many events were not spread and how many deliveries have not ended."""
+        return self.number(_OPEN_WORK)
 
     def purchases(self) -> list[dict[str, Any]]:
         """Every payment with what followed from it; ``COUNTED`` names the counts."""
