@@ -34,14 +34,17 @@ async def confirm(learner: Client, payment_id: str) -> Answer:
 
 
 async def insisting(call: Callable[[], Awaitable[Answer]], what: str, within_s: float = 60.0) -> Answer:
-    """Repeat a call as the browser's client does, through broken connections, 5xx and 429, until it is answered."""
+    """Repeat a call as the browser's client does, through broken connections, nginx's 502 and 504, and 429, until it is
+    answered. A 500 is a fault of ours at any time.
+    """
 
     async def once() -> Answer | None:
         try:
             answer = await call()
         except _AWAY:
             return None
-        return None if answer.status >= 500 or answer.status == 429 else answer
+        assert answer.status != 500, answer.content
+        return None if answer.status in (429, 502, 504) else answer
 
     return await eventually(once, what, within_s)
 

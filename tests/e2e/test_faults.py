@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
@@ -27,6 +26,7 @@ IMPATIENT = {
 }
 DONE = "SELECT count(*) FROM deliveries WHERE done_at IS NOT NULL"
 MADE = "SELECT count(*) FROM deliveries"
+UNSENT = "SELECT count(*) FROM deliveries WHERE done_at IS NULL AND sent_at IS NULL"
 TWICE = "delivery was done already"
 
 
@@ -37,6 +37,12 @@ def market(io_loop: IOLoop) -> Iterator[Market]:
         made = Market(stack, learners=10, courses=80)
         io_loop.run_sync(made.open, timeout=60)
         yield made
+
+
+async def more(market: Market, statement: str) -> None:
+    """Wait until what the statement counts has grown."""
+    before = market.books.number(statement)
+    await eventually(lambda: market.books.number(statement) > before, statement)
 
 
 @pytest.mark.gen_test(timeout=90)
@@ -64,12 +70,6 @@ async def test_a_worker_dies_again_and_again(market: Market) -> None:
             await stack.meanwhile(stack.worker.start)
 
 
-async def more(market: Market, statement: str) -> None:
-    """Wait until what the statement counts has grown."""
-    before = market.books.number(statement)
-    await eventually(lambda: market.books.number(statement) > before, statement)
-
-
 @pytest.mark.gen_test(timeout=90)
 async def test_a_relay_dies_between_publish_and_mark(market: Market) -> None:
     stack, books = market.stack, market.books
@@ -80,31 +80,34 @@ async def test_a_relay_dies_between_publish_and_mark(market: Market) -> None:
             market.bought.append(await cashier.bought(learner, stack.gateway, course_id))
             await eventually(at_the_mark, "the relay's mark")
             await stack.meanwhile(stack.relay.kill)
-        claimed = books.number("SELECT count(*) FROM deliveries WHERE done_at IS NULL AND sent_at IS NULL")
-        assert claimed >= 1
-        # The claim of the dead relay lapses after half a minute; let that be now.
-        books.rows("UPDATE deliveries SET next_at = now() WHERE done_at IS NULL")
+        assert books.number(UNSENT) >= 1
+        lapse(market)
         await stack.meanwhile(stack.relay.start)
-        waiting = "SELECT count(*) FROM deliveries WHERE done_at IS NULL AND sent_at IS NULL"
-        await eventually(lambda: books.number(waiting) == 0, "the second copies")
+        await eventually(lambda: books.number(UNSENT) == 0, "the second copies")
         await stack.meanwhile(stack.worker.start)
         await eventually(lambda: stack.worker.said().count(TWICE) >= 1, "a second copy at the worker")
 
 
+def lapse(market: Market) -> None:
+    """Let the claims of a dead relay lapse now, and not half a minute after they were made."""
+    market.books.rows(
+        "UPDATE deliveries SET next_at = now() WHERE done_at IS NULL AND dead_at IS NULL AND sent_at IS NULL"
+    )
+
+
 @pytest.mark.gen_test(timeout=90)
 async def test_a_relay_dies_again_and_again(market: Market) -> None:
-    stack, books = market.stack, market.books
-    async with market.listening():
-        async with market.load():
-            for _ in range(4):
-                await more(market, MADE)
-                await stack.meanwhile(stack.relay.kill)
-                await stack.meanwhile(stack.relay.start)
-        books.rows("UPDATE deliveries SET next_at = now() WHERE done_at IS NULL AND sent_at IS NULL")  # claims lapse
+    stack = market.stack
+    async with market.listening(), market.load():
+        for _ in range(4):
+            await more(market, MADE)
+            await stack.meanwhile(stack.relay.kill)
+            lapse(market)
+            await stack.meanwhile(stack.relay.start)
 
 
 @contextlib.asynccontextmanager
-async def slow_gateway(market: Market, **plan: Any) -> Any:
+async def slow_gateway(market: Market) -> AsyncIterator[None]:
     """A gateway that answers late and sends no webhook before the end of the block."""
     await market.stack.gateway.post("/_sim/plan", {"hold": True, "delay_s": 1.0})
     try:
@@ -124,6 +127,11 @@ async def cut_off(market: Market, web: OwnProgram, request: asyncio.Task[Answer]
 async def asked(market: Market) -> int:
     """How many requests the gateway has had."""
     return (await market.stack.gateway.get("/_sim/state")).body["counts"].get("requests", 0)
+
+
+async def is_asked(market: Market, before: int) -> bool:
+    """Whether it has had more."""
+    return await asked(market) > before
 
 
 @pytest.mark.gen_test(timeout=90)
@@ -151,10 +159,6 @@ async def test_a_web_dies_while_it_asks_the_gateway(market: Market) -> None:
             assert (done.status, done.data["status"]) == (200, "completed"), done.content
             market.bought.append(payment_id)
         await stack.meanwhile(first.start)
-
-
-async def is_asked(market: Market, before: int) -> bool:
-    return await asked(market) > before
 
 
 @pytest.mark.gen_test(timeout=90)

@@ -74,8 +74,8 @@ class Purchase:
 def form(email: str, first_name: str, *, teaches: bool) -> dict[str, Any]:
     """What the registration page sends."""
     return {
-        "email": email, "password": PASSWORD, "password_confirm": PASSWORD, "first_name": first_name, "last_name": "Okoro",
-        "is_teacher": teaches,
+        "email": email, "password": PASSWORD, "password_confirm": PASSWORD, "first_name": first_name,
+        "last_name": "Okoro", "is_teacher": teaches,
     }  # fmt: skip
 
 
@@ -128,7 +128,8 @@ def taught(people: People, io_loop: IOLoop) -> Taught:
             module = await teacher.post("/api/v1/course-modules/", {"course": course_id, "title": title})
             assert module.status == 201, module.content
             module_ids.append(module.data["id"])
-            text = {"module": module.data["id"], "title": f"{title} in short", "content": "<p>Secret</p><script>x()</script>"}
+            content = "<p>Secret</p><script>x()</script>"
+            text = {"module": module.data["id"], "title": f"{title} in short", "content": content}
             lesson = await teacher.post("/api/v1/course-lessons/", text)
             assert lesson.status == 201, lesson.content
             lesson_id = lesson.data["id"]
@@ -203,7 +204,8 @@ async def test_a_teacher_is_one_by_approval(people: People) -> None:
     assert [one["user_email"] for one in listed.data] == [TEACHER]
     assert by_administrator.data["status"] == "approved"
     me = (await people.teacher.get("/api/v1/users/me/")).body
-    assert (me["is_teacher"], me["is_approved_teacher"], me["is_staff"], me["is_superuser"]) == (True, True, False, False)
+    flags = ("is_teacher", "is_approved_teacher", "is_staff", "is_superuser")
+    assert [me[flag] for flag in flags] == [True, True, False, False]
     platform = (await people.platform.get("/api/v1/users/me/")).body
     assert platform["is_superuser"] is True
 
@@ -216,7 +218,8 @@ async def test_parallel_refreshes_all_succeed_and_a_late_one_ends_the_family(sta
     answers = await asyncio.gather(*(stack.client.post(refresh, old) for _ in range(6)))
     assert [one.status for one in answers] == [200] * 6
     assert len({one.body["refresh"] for one in answers}) == 6
-    foreign = await stack.client.post(refresh, {"refresh": answers[0].body["refresh"], "tenant_id": str(people.organization)})
+    bay = str(people.organization)
+    foreign = await stack.client.post(refresh, {"refresh": answers[0].body["refresh"], "tenant_id": bay})
     assert (foreign.status, foreign.code) == (403, "TENANT_ACCESS_ERROR")
     named = await stack.client.post(refresh, {"refresh": answers[1].body["refresh"], "tenant_id": str(MAIN)})
     assert named.status == 200, named.content
@@ -253,7 +256,9 @@ async def test_a_published_course_is_found_and_a_draft_is_not(stack: Stack, peop
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_card_data_are_refused_and_the_price_is_the_servers(people: People, taught: Taught, purchase: Purchase) -> None:
+async def test_card_data_are_refused_and_the_price_is_the_servers(
+    people: People, taught: Taught, purchase: Purchase
+) -> None:
     card = {"amount": 4990, "card": {"cardNumber": "4242424242424242", "cvv": "123"}, "course_id": taught.id}
     refused = await people.student.post("/api/v1/payments/", card)
     assert (refused.status, refused.code) == (400, "CARD_DATA_REFUSED")
@@ -343,17 +348,20 @@ async def test_the_student_switches_to_the_organization_of_the_course(
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_nobody_reaches_what_is_not_theirs(stack: Stack, people: People, taught: Taught, purchase: Purchase) -> None:
+async def test_nobody_reaches_what_is_not_theirs(
+    stack: Stack, people: People, taught: Taught, purchase: Purchase
+) -> None:
     student, teacher, anonymous = people.student, people.teacher, stack.client
     told = (await student.get("/api/v1/notifications/?type=payment_settled")).data["results"][0]["id"]
     main = {"X_Tenant_ID": str(MAIN)}
-    module = {"course": taught.id, "title": "Mine now"}
+    module, course = {"course": taught.id, "title": "Mine now"}, {"title": "Mine", "category": "technology"}
+    read = f"/api/v1/notifications/{told}/mark_read/"
     refused = {
         "the student writes": (await student.patch(f"/api/v1/courses/{taught.id}/", {"price": 0})).status,
         "the student adds a module": (await student.post("/api/v1/course-modules/", module)).status,
-        "the student creates": (await student.post("/api/v1/courses/", {"title": "X", "category": "technology"})).status,
+        "the student creates": (await student.post("/api/v1/courses/", course)).status,
         "the teacher confirms another's payment": (await cashier.confirm(teacher, purchase.id)).status,
-        "the teacher reads another's notification": (await teacher.post(f"/api/v1/notifications/{told}/mark_read/")).status,
+        "the teacher reads another's notification": (await teacher.post(read)).status,
         "the teacher acts in main": (await teacher.get("/api/v1/teacher-approvals/", **main)).status,
         "the administrator acts in main": (await people.administrator.get("/api/v1/teacher-approvals/", **main)).status,
         "nobody studies": (await anonymous.get(f"/api/v1/course-lessons/{taught.lesson_id}/")).status,

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from edurise.adapters.embedded.process import death_signal
+from tests.harness.services import scratch
 
 ROOT = Path(__file__).resolve().parents[2]
 TOUR = "## A tour of five minutes"
@@ -39,13 +40,13 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout() -> Iterator[Path]:
     """A directory that looks like the project's to whoever pastes, with data of its own."""
-    made = tmp_path_factory.mktemp("tour")
-    for name in ("run.py", "alembic.ini", "alembic", "edurise", "handlers", "actors", "schemas", "docs"):
-        (made / name).symlink_to(ROOT / name)
-    (made / ".venv").symlink_to(sys.prefix)  # the whole of it: beside a lone interpreter nobody finds pyvenv.cfg
-    return made
+    with scratch() as made:
+        for name in ("run.py", "alembic.ini", "alembic", "edurise", "handlers", "actors", "schemas", "docs"):
+            (made / name).symlink_to(ROOT / name)
+        (made / ".venv").symlink_to(sys.prefix)  # the whole of it: beside a lone interpreter nobody finds pyvenv.cfg
+        yield made
 
 
 @pytest.fixture(scope="module", autouse=True)
