@@ -15,6 +15,7 @@ RUN python -m compileall -q .
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    EDU_MODE=production \
     EDU_HOST=0.0.0.0 \
     EDU_DATA_DIR=/data \
     PORT=8000

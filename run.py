@@ -6,11 +6,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -29,16 +28,16 @@ from actors.runtime import Runtime
 from actors.schedule import Schedule, load_jobs
 from edurise.adapters.bells import RedisBells
 from edurise.adapters.checks import faults_of
-from edurise.adapters.embedded.postgres import start_postgres
 from edurise.adapters.embedded.process import EmbeddedError
-from edurise.adapters.embedded.valkey import start_redis
 from edurise.adapters.local_transport import LocalTransport
+from edurise.adapters.logs import configure_logs
 from edurise.adapters.migrations import migrate as upgrade
-from edurise.adapters.provision import ProvisionError, RolePasswords, provision, provision_sql
+from edurise.adapters.provision import ProvisionError, provision, provision_sql
 from edurise.adapters.rabbit import RabbitTransport
+from edurise.adapters.resources import Resources, resources
 from edurise.config import Settings, SettingsError, read_settings
 from edurise.container import Container, build
-from edurise.db import Urls
+from edurise.errors import NotFound
 from edurise.identity.watch import BELL as REVOCATIONS
 from edurise.identity.watch import read_revocations, watch_revocations
 from edurise.outbox import BELL as OUTBOX
@@ -60,39 +59,13 @@ class Refused(Exception):
     """The process cannot start; the text is one sentence for whoever started it."""
 
 
-@dataclass
-class Resources:
-    """Where the data is, and the servers that this process itself started."""
-
-    urls: Urls
-    owner_url: str
-    redis_url: str
-    started: list[Any] = field(default_factory=list)
-
-    def stop(self) -> None:
-        for server in reversed(self.started):
-            server.stop()
-
-
-def resources(settings: Settings) -> Resources:
-    """The configured servers, or the embedded ones for what is not configured (never in production)."""
-    started: list[Any] = []
-    redis_url, urls, owner = settings.redis_url, None, settings.database_owner_url
-    if settings.database_url and settings.database_system_url:
-        urls = Urls(settings.database_url, settings.database_system_url)
-    if urls is None:
-        postgres = start_postgres(settings.data_dir / "postgres")
-        started.append(postgres)
-        made = provision(postgres.admin_url, "edurise", RolePasswords.kept_in(postgres.directory))
-        urls, owner = Urls(made.application, made.system), made.owner
-    if redis_url is None:
-        redis = start_redis(settings.data_dir / "redis")
-        started.append(redis)
-        redis_url = redis.url
-    return Resources(urls, owner or "", redis_url, started)
-
-
-async def run(settings: Settings, found: Resources, parts: tuple[str, ...], announce: Callable[[], None]) -> None:
+async def run(
+    settings: Settings,
+    found: Resources,
+    parts: tuple[str, ...],
+    listening: list[socket.socket],
+    announce: Callable[[], None],
+) -> None:
     """Run the named parts of EduRise on this loop until SIGINT or SIGTERM, then drain."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -104,6 +77,7 @@ async def run(settings: Settings, found: Resources, parts: tuple[str, ...], anno
         bells.start()
         stack.push_async_callback(bells.close)
         background: list[asyncio.Task[None]] = []
+        stack.push_async_callback(_end, background)
         if {"worker", "relay"} & set(parts):
             transport = _transport(settings, parts)
             stack.push_async_callback(transport.close)
@@ -117,29 +91,34 @@ async def run(settings: Settings, found: Resources, parts: tuple[str, ...], anno
         if "scheduler" in parts:
             background.append(asyncio.create_task(Schedule(c, load_jobs()).run(), name="scheduler"))
         if "web" in parts:
-            await stack.enter_async_context(_web(c, bells))
+            await stack.enter_async_context(_web(c, bells, listening))
         announce()
-        watch = asyncio.create_task(stopping.wait())
-        done, _ = await asyncio.wait([watch, *background], return_when=asyncio.FIRST_COMPLETED)
-        watch.cancel()
+        await _until(stopping, background)
         LOG.info("draining", parts=parts)
-        for task in background:
-            task.cancel()
-        ended = await asyncio.gather(*background, return_exceptions=True)
-        for task, outcome in zip(background, ended, strict=True):
-            if task in done and isinstance(outcome, Exception):
-                raise outcome
+        await _end(background)
+
+
+async def _until(stopping: asyncio.Event, background: list[asyncio.Task[None]]) -> None:
+    """Wait for the signal; a background part that ends before it is a fault and is raised."""
+    watch = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait([watch, *background], return_when=asyncio.FIRST_COMPLETED)
+    watch.cancel()
+    for task in done - {watch}:
+        task.result()
+
+
+async def _end(background: list[asyncio.Task[None]]) -> None:
+    """Cancel the parts and let each finish what is under way."""
+    for task in background:
+        task.cancel()
+    for outcome in await asyncio.gather(*background, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
 @contextlib.asynccontextmanager
-async def _web(c: Container, bells: RedisBells) -> AsyncIterator[None]:
-    """Listen; on leaving stop accepting, send the sockets away and let the requests under way finish."""
-    try:
-        listening = bind_sockets(c.settings.port, c.settings.host, reuse_port=False)
-    except OSError as taken:
-        raise Refused(
-            f"Port {c.settings.port} on {c.settings.host} cannot be used ({taken.strerror}); set PORT to a free one."
-        ) from None
+async def _web(c: Container, bells: RedisBells, listening: list[socket.socket]) -> AsyncIterator[None]:
+    """Serve; on leaving stop accepting, send the sockets away and let the requests under way finish."""
     await read_revocations(c.db, c.tokens)
     observer = Observer(c.clock)
     hub = Hub(c)
@@ -177,6 +156,7 @@ def _transport(settings: Settings, parts: tuple[str, ...]) -> Transport:
 
 def start(settings: Settings, parts: tuple[str, ...], announce: Callable[[], None], *, prepare: bool = False) -> None:
     """The whole life of a serving process. ``prepare`` migrates and loads the demo school first."""
+    listening = _bound(settings) if "web" in parts else []
     found = resources(settings)
     try:
         if prepare:
@@ -184,9 +164,20 @@ def start(settings: Settings, parts: tuple[str, ...], announce: Callable[[], Non
             with contextlib.suppress(SchoolInUse):  # a database with people of its own is left as it is
                 seed_demo(found.owner_url, _hasher(settings))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(settings, found, parts, announce))
+            runner.run(run(settings, found, parts, listening, announce))
     finally:
         found.stop()
+
+
+def _bound(settings: Settings) -> list[socket.socket]:
+    """The listening sockets, before anything else is started: a taken port costs nobody a database."""
+    try:
+        return bind_sockets(settings.port, settings.host, reuse_port=False)
+    except OSError as taken:
+        reason = taken.strerror or str(taken)
+        raise Refused(
+            f"Port {settings.port} on {settings.host} cannot be used ({reason}); set PORT to a free one."
+        ) from None
 
 
 def _hasher(settings: Settings) -> Callable[[str], str]:
@@ -205,6 +196,9 @@ def refusals() -> Iterator[None]:
     except (Refused, EmbeddedError, ProvisionError) as refused:
         typer.echo(str(refused), err=True)
         raise typer.Exit(2) from None
+    except NotFound:
+        typer.echo("There is no such event.", err=True)
+        raise typer.Exit(1) from None
     except OperationalError as refused:
         reason = str(refused.orig).strip().splitlines()[0]
         typer.echo(f"The database does not let this process in ({reason}); run `python run.py check`.", err=True)
@@ -217,18 +211,7 @@ def refusals() -> Iterator[None]:
 
 def _settings() -> Settings:
     settings = read_settings()
-    logging.basicConfig(level=settings.log_level, format="%(message)s", stream=sys.stderr)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", key="at"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=lambda line, **_: orjson.dumps(line, default=str).decode()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_logs(settings.log_level)
     return settings
 
 
@@ -289,7 +272,7 @@ def scheduler() -> None:
 def migrate() -> None:
     """Bring the schema to the newest revision, as the owner role."""
     with refusals():
-        found = resources(_settings())
+        found = resources(_settings(), redis=False)
         try:
             upgrade(found.owner_url)
         finally:
@@ -303,7 +286,7 @@ def demo() -> None:
         settings = _settings()
         if settings.production:
             raise Refused("The demo school has known passwords and is not loaded in production.")
-        found = resources(settings)
+        found = resources(settings, redis=False)
         try:
             typer.echo("loaded" if seed_demo(found.owner_url, _hasher(settings)) else "was loaded already")
         finally:
@@ -365,8 +348,11 @@ def show_dead(event: UUID) -> None:
 
 
 @letters.command("replay")
-def replay_dead(event: UUID, actor: Annotated[str, typer.Option(help="Only this actor.")] = "") -> None:
-    """Send the dead deliveries of an event again."""
+def replay_dead(
+    event: Annotated[UUID | None, typer.Argument(help="Without one: every dead delivery.")] = None,
+    actor: Annotated[str, typer.Option(help="Only this actor.")] = "",
+) -> None:
+    """Send dead deliveries again, with all their attempts."""
     typer.echo(f"{_dead(lambda c: dead.replay(c, event, actor or None))} sent again")
 
 

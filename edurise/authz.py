@@ -101,6 +101,7 @@ class Principal:
     wanted: UUID | None = None
     strict: bool = False
     otherwise: UUID | None = None
+    version: int | None = None
     needs: Permission = ANYBODY
     service: bool = False
     ip: str | None = None

@@ -183,6 +183,8 @@ def _faults_of_production(settings: Settings) -> dict[str, list[str]]:
         for name in ("DATABASE_OWNER_URL", "DATABASE_SYSTEM_URL"):
             if urls[name] is None:
                 faults[name] = ["must be set beside DATABASE_URL: the three roles are three URLs."]
+    if settings.secret_key == DEFAULT_SECRET and (settings.production or (settings.embedded and settings.database_url)):
+        faults["EDU_SECRET_KEY"] = ["must be set, to at least 32 random characters: the default is published."]
     if not settings.production:
         return faults
     needed = {
@@ -197,8 +199,6 @@ def _faults_of_production(settings: Settings) -> dict[str, list[str]]:
     for name, value in needed.items():
         if not value:
             faults.setdefault(name, ["must be set in production: its embedded stand-in is refused there."])
-    if settings.secret_key == DEFAULT_SECRET:
-        faults["EDU_SECRET_KEY"] = ["must be set in production, to at least 32 random characters."]
     return faults
 
 

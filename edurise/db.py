@@ -21,7 +21,7 @@ from uuid import UUID
 
 from sqlalchemy import DateTime, Engine, Executable, MetaData, Text, Uuid, event
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from uuid_utils.compat import uuid7
 
@@ -47,7 +47,8 @@ NAMING = {
 _SERIALIZATION_FAILURE = "40001"
 _DEADLOCK = "40P01"
 # One round trip for both: a hop on a quiet machine is mostly round trips.
-_ENTER = "BEGIN; SELECT tenant, grades, member_role, known FROM enter(%s, %s, %s, %s, %s)"
+_ENTER = "SELECT tenant, grades, member_role, known FROM enter(%s, %s, %s, %s, %s, %s)"
+_BEGIN_AND_ENTER = f"BEGIN; {_ENTER}"
 
 
 class Base(DeclarativeBase):
@@ -233,7 +234,7 @@ class Database:
         """The same, in the calling thread."""
 
         def work(session: Session) -> Any:
-            entered = _enter(session, who, about)
+            entered = _enter(session, who, about, _BEGIN_AND_ENTER)
             result = fn(session, entered, *args)
             return out(result) if out else result
 
@@ -273,7 +274,7 @@ class Database:
             except DBAPIError as failed:
                 if not last and attempt.may_repeat(failed):
                     continue
-                if failed.connection_invalidated:
+                if attempt.found_nobody(failed):
                     raise Overloaded("DATABASE_UNAVAILABLE", retry_after_s=1.0) from failed
                 raise
         raise AssertionError("unreachable")  # the second round returns or raises
@@ -304,13 +305,18 @@ class _Attempt:
             return True
         return failed.connection_invalidated and not self._committing
 
+    def found_nobody(self, failed: DBAPIError) -> bool:
+        """Whether the connection was lost, or refused: that has no SQLSTATE, and SQLAlchemy does not count it as lost."""
+        refused = isinstance(failed, OperationalError) and getattr(failed.orig, "pgcode", None) is None
+        return failed.connection_invalidated or (refused and not self._committing)
 
-def _enter(session: Session, who: Principal, about: About | None) -> Principal:
+
+def _enter(session: Session, who: Principal, about: About | None, statement: str) -> Principal:
     """Set the organization and the person of this transaction and check the declared permission."""
     connection = session.connection()
     kind, subject = (about.kind, about.id) if about else (None, None)
     row = connection.exec_driver_sql(
-        _ENTER, (_text(who.user_id), _text(who.wanted), kind, _text(subject), who.service)
+        statement, (_text(who.user_id), _text(who.wanted), kind, _text(subject), who.service, who.version)
     ).one()
     if not row.known:
         raise NotFound
@@ -319,7 +325,7 @@ def _enter(session: Session, who: Principal, about: About | None) -> Principal:
         if who.strict:
             raise Forbidden("TENANT_ACCESS_ERROR")
         if who.otherwise is not None:
-            return _enter(session, replace(who, wanted=who.otherwise, otherwise=None), about)
+            return _enter(session, replace(who, wanted=who.otherwise, otherwise=None), about, _ENTER)
     entered = admit(who, standing, None if about is MINE else about)
     session.info["tenant"] = standing.tenant_id
     return entered

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from uuid import UUID
 
 from tornado.httputil import HTTPServerRequest
@@ -25,15 +27,27 @@ class Demand:
 
 def address(request: HTTPServerRequest, trusted: tuple[str, ...]) -> str:
     """The caller's address: the peer's, or behind a trusted proxy the last address in X-Forwarded-For that is not a
-    trusted proxy."""
+    trusted proxy. What is no address ends the search: a client can write anything there."""
     peer = request.remote_ip or ""
-    if peer not in trusted:
+    if not trusted or not _is_trusted(peer, trusted):
         return peer
+    found = peer
     for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-        found = hop.strip()
-        if found and found not in trusted:
-            return found[:64]
-    return peer
+        try:
+            found = str(ip_address(hop.strip()))
+        except ValueError:
+            return found
+        if not _is_trusted(found, trusted):
+            return found
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
+    try:
+        return any(ip_address(address) in ip_network(one, strict=False) for one in trusted)
+    except ValueError:
+        return False
 
 
 def tenant_header(request: HTTPServerRequest, *, lenient: bool) -> UUID | None:
@@ -76,6 +90,7 @@ async def caller(c: Container, request: HTTPServerRequest, demand: Demand, ip: s
     return Principal(
         user_id=claims.user_id,
         session_id=claims.session_id,
+        version=claims.version,
         wanted=named if uses_header else claims.tenant_id,
         strict=uses_header and not demand.lenient,
         otherwise=claims.tenant_id if uses_header and demand.lenient else None,

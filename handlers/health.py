@@ -6,6 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from handlers.base import RestHandler
 from handlers.guards import describe, public
+from handlers.observing import observe_state
 from schemas.health import AliveOut, ReadyOut
 
 
@@ -46,6 +47,7 @@ class MetricsHandler(ProbeHandler):
     @public()
     @describe(summary="Metrics in Prometheus' text format", tags=["operations"], shape="bytes", limited=False)
     async def get(self) -> None:
+        await observe_state(self.c, self.application.settings["hub"])
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest(REGISTRY))
 

@@ -7,14 +7,18 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 import orjson
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from tornado.web import RequestHandler
 
+from edurise import deliveries
+from edurise.container import Container
+from edurise.errors import DomainError
 from edurise.ports import Clock
 from handlers.envelope import stamp
 
 if TYPE_CHECKING:
     from handlers.routing import Route
+    from handlers.ws.hub import Hub
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -90,3 +94,20 @@ class Observer:
                 self._seconds.labels(template, label),
             )
         return found
+
+
+_SOCKETS = Gauge("edurise_sockets", "Open sockets of this process.")
+_FOLLOWED = Gauge("edurise_followed_channels", "Channels that sockets of this process follow.")
+_DELIVERIES = Gauge("edurise_deliveries", "Deliveries that need a look: dead, or overdue by a minute.", ["state"])
+
+
+async def observe_state(c: Container, hub: Hub) -> None:
+    """Set what is asked for, not counted, at each scrape; the database's part is left out while it is away."""
+    _SOCKETS.set(len(hub.crowd))
+    _FOLLOWED.set(hub.topics)
+    try:
+        found = await c.db.system(deliveries.counts)
+    except DomainError:
+        return
+    for state, count in found.items():
+        _DELIVERIES.labels(state).set(count)

@@ -142,7 +142,7 @@ GRANT UPDATE (first_name, last_name, language, timezone) ON people TO edurise_ap
 # A capability registers a kind of row with enter() by making a function subject_<kind>(uuid) that returns the row's organization, its
 # course if it belongs to one, its owner if it has one, and whether anybody may see it. enter() itself never changes when one is added.
 ENTER = """
-CREATE FUNCTION enter(p_user uuid, p_wanted uuid, p_kind text, p_id uuid, p_service boolean)
+CREATE FUNCTION enter(p_user uuid, p_wanted uuid, p_kind text, p_id uuid, p_service boolean, p_version integer)
 RETURNS TABLE (tenant uuid, grades text[], member_role text, known boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -173,7 +173,7 @@ BEGIN
           FROM people p
           LEFT JOIN memberships m ON m.person_id = p.id AND m.tenant_id = v_tenant
           LEFT JOIN organizations o ON o.id = v_tenant
-         WHERE p.id = p_user AND p.is_active;
+         WHERE p.id = p_user AND p.is_active AND (p_version IS NULL OR p.token_version = p_version);
         IF FOUND THEN
             v_grades := v_grades || 'person'::text;
             IF v_platform THEN v_grades := v_grades || 'platform'::text; END IF;

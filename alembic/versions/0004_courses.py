@@ -181,6 +181,14 @@ END $$;
 REVOKE ALL ON FUNCTION keep_catalogue FROM PUBLIC;
 CREATE TRIGGER keep_catalogue AFTER INSERT OR UPDATE ON courses FOR EACH ROW EXECUTE FUNCTION keep_catalogue();
 GRANT SELECT ON catalogue TO edurise_app, edurise_system;
+
+CREATE FUNCTION rename_in_catalogue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE catalogue SET organization_name = NEW.name WHERE tenant_id = NEW.id;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION rename_in_catalogue FROM PUBLIC;
+CREATE TRIGGER rename_in_catalogue AFTER UPDATE OF name ON organizations FOR EACH ROW EXECUTE FUNCTION rename_in_catalogue();
 """
 
 SUBJECTS = """
@@ -233,4 +241,5 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION subject_lesson; DROP FUNCTION subject_module; DROP FUNCTION subject_course")
     for table in ("course_deltas", "catalogue", "lessons", "modules", "courses", "categories"):
         op.execute(f"DROP TABLE {table}")
-    op.execute("DROP FUNCTION keep_catalogue")
+    op.execute("DROP TRIGGER rename_in_catalogue ON organizations")
+    op.execute("DROP FUNCTION keep_catalogue; DROP FUNCTION rename_in_catalogue")

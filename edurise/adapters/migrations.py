@@ -35,6 +35,11 @@ def head() -> str:
     return found
 
 
+def known() -> frozenset[str]:
+    """Every revision that this code knows. A database at another one was migrated by a newer version."""
+    return frozenset(one.revision for one in ScriptDirectory.from_config(Config(str(_INI))).walk_revisions())
+
+
 def current(url: str) -> str | None:
     """The revision of a database, read as any role that may read ``alembic_version``."""
     engine = create_engine(url, poolclass=NullPool)

@@ -1,4 +1,7 @@
-"""Whether this process can serve: its schema is the one it was written for, and database and Redis answer."""
+"""Whether this process can serve: its schema is there, or a newer one, and database and Redis answer.
+
+Migrations are such that the version before still runs on them, so that an upgrade needs no outage.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from edurise.adapters.migrations import head
+from edurise.adapters.migrations import head, known
 from edurise.db import Database
 from edurise.errors import DomainError, Overloaded
 
@@ -23,6 +26,7 @@ class Readiness:
         self._db = db
         self._redis = Redis.from_url(redis_url, socket_timeout=_PATIENCE_S, socket_connect_timeout=_PATIENCE_S)
         self._head = head()
+        self._older = known() - {self._head}
 
     async def report(self) -> dict[str, str]:
         """``{database, redis, revision}``; raises Overloaded (NOT_READY) with what is missing."""
@@ -30,7 +34,7 @@ class Readiness:
             revision = await asyncio.wait_for(self._db.system(_revision), _PATIENCE_S)
         except (DomainError, TimeoutError):
             raise Overloaded("NOT_READY", missing="database") from None
-        if revision != self._head:
+        if revision in self._older:
             raise Overloaded("NOT_READY", missing=f"migration {self._head}")
         try:
             await self._redis.ping()

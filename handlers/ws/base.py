@@ -21,6 +21,7 @@ from edurise.authz import Permission, Principal
 from edurise.errors import DomainError, Kind, Limited, Unauthenticated
 from edurise.identity import liveness
 from edurise.identity.tokens import Claims
+from handlers.callers import address
 from handlers.guards import guard_of
 from handlers.ws.frames import CLOSE_OF, Close, control_frame
 from handlers.ws.hub import Hub, SocketContainer
@@ -161,9 +162,10 @@ class SocketHandler(WebSocketHandler):
         return Principal(
             user_id=claims.user_id,
             session_id=claims.session_id,
+            version=claims.version,
             wanted=asked or claims.tenant_id,
             needs=self.needs,
-            ip=self.request.remote_ip,
+            ip=address(self.request, self.c.settings.trusted_proxies),
         )
 
     # Frames

@@ -77,14 +77,19 @@ def _needed(spec: Any) -> bool:
 
 
 def _of_text(spec: str, value: Any, where: str) -> list[str]:
-    word = spec.split(" ")[0].rstrip("*!,;")
+    word = spec.split(" ", maxsplit=1)[0].rstrip("*!,;")
     if value is None:
-        nullable = "null" in spec and "non-null" not in spec.split("(")[0]
+        nullable = "null" in spec and "non-null" not in spec.split("(", maxsplit=1)[0]
         return [] if nullable or not _needed(spec) else [f"{where}: null"]
     if word.startswith("[") and word.endswith("]"):
         return faults([word[1:-1]], value, where)
     if spec.startswith("Page of "):
-        page = {"count": "int!", "next": "url|null", "previous": "url|null", "results": [spec.removeprefix("Page of ").rstrip("!*")]}
+        page = {
+            "count": "int!",
+            "next": "url|null",
+            "previous": "url|null",
+            "results": [spec.removeprefix("Page of ").rstrip("!*")],
+        }
         return faults(page, value, where)
     if word[:1].isupper() and word.isalpha() and not word.isupper():
         return _of_object(shape(word), value, where)

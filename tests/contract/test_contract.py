@@ -169,7 +169,9 @@ def of_course(world: World, query: str = "", **values: Any) -> Sent:
     teacher = world.person("teacher", world.organization())
     course = world.course(teacher, price=10, **values)
     module = world.module(teacher, course["id"])
-    world.lesson(teacher, module["id"], type="quiz", questions=[{"question": "?", "options": ["a", "b"], "correct_answer": 1}])
+    world.lesson(
+        teacher, module["id"], type="quiz", questions=[{"question": "?", "options": ["a", "b"], "correct_answer": 1}]
+    )
     query = query.replace("INSTRUCTOR", str(teacher.id)).replace("COURSE", str(course["id"]))
     return Sent(world.anonymous, None, course["id"], query)
 
@@ -271,7 +273,9 @@ def notified(world: World) -> Sent:
 
 
 def notifications(_: Mapping[str, Any], answer: Answer) -> list[str]:
-    wrong = page_at_both_levels(answer) + [fault for one in answer.data["results"] for fault in complete("Notification", one)]
+    wrong = page_at_both_levels(answer) + [
+        fault for one in answer.data["results"] for fault in complete("Notification", one)
+    ]
     return wrong if answer.data["count"] == 1 else [*wrong, "one notification"]
 
 
@@ -282,7 +286,7 @@ CASES: dict[str, list[Case]] = {
     "auth.token_refresh": [Case(refresh, both)],
     "tenants.mine": [Case(own_tenants, lambda spec, answer: reading.faults([spec["item"]], answer.data))],
     "tenants.switch": [Case(switch, both)],
-    "users.me": [Case(own_tenants, lambda spec, answer: complete("User", answer.body) + complete("User", answer.data))],
+    "users.me": [Case(own_tenants, lambda _, answer: complete("User", answer.body) + complete("User", answer.data))],
     "approvals.list": [Case(approvals, approvals_array), Case(own_approvals, approvals_page)],
     "approvals.approve": [Case(approval, nothing)],
     "courses.create": [Case(created, of_shape("Course"), 201)],
@@ -356,7 +360,9 @@ async def test_an_error_stands_at_the_top_level(world: World) -> None:
     assert refused.status == 400
     assert reading.faults(reading.shape("Error"), refused.body, "error") == []
     assert refused.body["errors"].keys() == {"email", "password"}
-    wrong = await world.anonymous.post(f"{API}/accounts/auth/login/", {"email": "x@example.org", "password": "nobody's"})
+    wrong = await world.anonymous.post(
+        f"{API}/accounts/auth/login/", {"email": "x@example.org", "password": "nobody's"}
+    )
     assert wrong.body["message"]
 
 

@@ -84,7 +84,9 @@ def test_every_table_has_its_policies_enabled_and_forced(catalog: Connection) ->
         if table in policies:
             kind = policies if roles == "{edurise_app}" else common
             kind[table].add(policy)
-            assert roles in ("{edurise_app}", "{edurise_system}", "{edurise_owner}"), f"{table}: {policy} is for {roles}"
+            assert roles in ("{edurise_app}", "{edurise_system}", "{edurise_owner}"), (
+                f"{table}: {policy} is for {roles}"
+            )
     assert policies == POLICIES
     assert common == dict.fromkeys(POLICIES, {"owner", "system"})
 
@@ -112,13 +114,16 @@ def test_the_policies_of_the_tenant_and_the_person_say_what_they_are_named_for(c
 
 
 def test_no_role_of_the_application_owns_bypasses_or_becomes_another(catalog: Connection) -> None:
-    roles = ask(catalog, "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname LIKE 'edurise_%'")
+    roles = ask(
+        catalog, "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname LIKE 'edurise_%'"
+    )
     assert {row.rolname for row in roles} >= {"edurise_app", "edurise_owner", "edurise_system"}
     assert [row.rolname for row in roles if row.rolsuper or row.rolbypassrls or row.rolcreaterole] == []
     owners = ask(catalog, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
     assert [row.tableowner for row in owners] == ["edurise_owner"]
     members = ask(
-        catalog, "SELECT m.member::regrole::text FROM pg_auth_members m WHERE m.member::regrole::text IN ('edurise_app', 'edurise_system')"
+        catalog,
+        "SELECT m.member::regrole::text FROM pg_auth_members m WHERE m.member::regrole::text IN ('edurise_app', 'edurise_system')",
     )
     assert members == []
 
@@ -145,7 +150,11 @@ def test_keys_of_tenant_rows_are_composite(catalog: Connection) -> None:
            FROM pg_constraint k WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace AND k.conparentid = 0""",
     )
     free = {"organizations", "people", "categories", "sessions", "channels"}
-    wrong = [row.conname for row in keys if row.parent not in free and (len(row.columns) < 2 or row.columns[0] != "tenant_id")]
+    wrong = [
+        row.conname
+        for row in keys
+        if row.parent not in free and (len(row.columns) < 2 or row.columns[0] != "tenant_id")
+    ]
     assert wrong == []
     # Log-in sessions are the system role's, channels are reached through their function only.
     unique = {
@@ -211,13 +220,14 @@ def test_every_declared_ordering_is_indexed(catalog: Connection) -> None:
 
 def test_no_money_is_a_fraction_and_every_time_has_a_zone(catalog: Connection) -> None:
     rows = ask(
-        catalog, "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+        catalog,
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'",
     )
     money = [row for row in rows if row.column_name.endswith("_minor")]
     assert {row.data_type for row in money} == {"integer"}
-    assert [row for row in rows if row.data_type in ("timestamp without time zone", "money", "character varying", "json")] == [
-        row for row in rows if row.table_name == "alembic_version"
-    ]
+    assert [
+        row for row in rows if row.data_type in ("timestamp without time zone", "money", "character varying", "json")
+    ] == [row for row in rows if row.table_name == "alembic_version"]
 
 
 # -- migrations --------------------------------------------------------------------------------------------------------

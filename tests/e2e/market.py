@@ -106,7 +106,8 @@ class Market:
         self.bought.append(await cashier.bought(learner, self.stack.gateway, course_id, confirms=confirms))
 
     def _has_room(self) -> bool:
-        """Whether the load may go on: what follows from it must be able to keep up. Unknown while the database is away."""
+        """Whether the load may go on: what follows from it must be able to keep up. Unknown while the database is
+        away."""
         try:
             return self.books.open_work() < MOST_OPEN
         except psycopg2.OperationalError:

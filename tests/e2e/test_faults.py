@@ -13,7 +13,7 @@ from tornado.ioloop import IOLoop
 from tests.e2e import cashier
 from tests.e2e.conftest import FAULTS_PORT, running_stack
 from tests.e2e.market import Market
-from tests.harness.client import Answer, PlainClient
+from tests.harness.client import Answer
 from tests.harness.gate import gate
 from tests.harness.processes import OwnProgram
 from tests.harness.waiting import eventually
@@ -34,6 +34,7 @@ TWICE = "delivery was done already"
 def market(io_loop: IOLoop) -> Iterator[Market]:
     """A stack with learners and courses; every test leaves it whole, and balanced."""
     with running_stack(FAULTS_PORT, IMPATIENT) as stack:
+        stack.worker.environment["EDU_LOG_LEVEL"] = "DEBUG"  # from its next start on it tells of second copies
         made = Market(stack, learners=10, courses=80)
         io_loop.run_sync(made.open, timeout=60)
         yield made

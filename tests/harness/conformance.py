@@ -64,7 +64,11 @@ def _undocumented(route: Route, verb: str, status: int) -> list[str]:
 def _of_error(status: int, content: bytes) -> list[str]:
     body = json.loads(content)
     wrong = []
-    if not {"success", "message", "code", "timestamp"} <= body.keys() <= {"success", "message", "code", "timestamp", "errors"}:
+    if (
+        not {"success", "message", "code", "timestamp"}
+        <= body.keys()
+        <= {"success", "message", "code", "timestamp", "errors"}
+    ):
         wrong.append(f"keys of an error: {sorted(body)}")
     code = body.get("code")
     expected = _OF_HTTP.get(code) or (STATUS[KIND_OF_CODE[code]] if code in KIND_OF_CODE else None)
@@ -72,7 +76,10 @@ def _of_error(status: int, content: bytes) -> list[str]:
         wrong.append(f"code {code} with status {status}")
     if body.get("success") is not False or not body.get("message"):
         wrong.append("an error says success: false and a message")
-    if any(not isinstance(lines, list) or not all(isinstance(one, str) for one in lines) for lines in body.get("errors", {}).values()):
+    if any(
+        not isinstance(lines, list) or not all(isinstance(one, str) for one in lines)
+        for lines in body.get("errors", {}).values()
+    ):
         wrong.append("errors are lists of sentences")
     return wrong + _of_time(body)
 

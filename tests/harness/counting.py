@@ -13,7 +13,8 @@ from tests.harness.world import World
 
 @contextlib.contextmanager
 def statements(world: World) -> Iterator[list[str]]:
-    """The statements of the application role's connections while the block runs; BEGIN and COMMIT are not among them."""
+    """The statements of the application role's connections while the block runs; BEGIN and COMMIT are not among
+    them."""
     sent: list[str] = []
     engine = world.c.db._app.engine
 

@@ -113,7 +113,9 @@ def is_good(name: str, value: Any) -> bool:
     texts = {"description", "content", "refresh", "refresh_token", "first_name", "last_name", "title", "question"}
     if name in texts and isinstance(value, str):
         return True
-    return value is None or isinstance(value, bool) or value in (1.5, [], "") or name in ("password", "password_confirm")
+    return (
+        value is None or isinstance(value, bool) or value in (1.5, [], "") or name in ("password", "password_confirm")
+    )
 
 
 @pytest.mark.gen_test
@@ -124,7 +126,9 @@ async def test_wrong_types_of_every_field_are_refused(world: World, place: Place
                 if is_good(name, value):
                     continue
                 answer = await place.as_teacher.call(method, path, good | {name: value})
-                assert answer.status == 400, f"{path} {name}={str(value)[:60]!r}: {answer.status} {answer.content[:300]!r}"
+                assert answer.status == 400, (
+                    f"{path} {name}={str(value)[:60]!r}: {answer.status} {answer.content[:300]!r}"
+                )
                 assert answer.code == "VALIDATION_ERROR"
                 assert any(field.split(".")[0] == name for field in answer.body["errors"]), answer.body["errors"]
 
@@ -141,7 +145,13 @@ async def test_unknown_missing_and_null_fields_are_named(world: World, place: Pl
     assert set(null.body["errors"]) == {"email", "password"}
     many = await world.anonymous.post(f"{AUTH}/login/", {f"k{number}": 1 for number in range(20_000)})
     assert len(many.body["errors"]) <= 50
-    differ = {"email": "a@example.org", "password": PASSWORD, "password_confirm": PASSWORD + "x", "first_name": "A", "last_name": "B"}
+    differ = {
+        "email": "a@example.org",
+        "password": PASSWORD,
+        "password_confirm": PASSWORD + "x",
+        "first_name": "A",
+        "last_name": "B",
+    }
     assert list((await world.anonymous.post(f"{AUTH}/register/", differ)).body["errors"]) == ["password_confirm"]
 
 
@@ -163,7 +173,10 @@ async def test_broken_json_is_a_bad_request(world: World, place: Place, nothing_
 
 @pytest.mark.gen_test
 async def test_text_that_postgres_cannot_hold_is_refused(world: World, place: Place, nothing_left: None) -> None:
-    for content in (b'{"title":"a\\u0000b","category":"technology"}', b'{"title":"x","category":"technology","tags":["\\u0000"]}'):
+    for content in (
+        b'{"title":"a\\u0000b","category":"technology"}',
+        b'{"title":"x","category":"technology","tags":["\\u0000"]}',
+    ):
         assert (await place.as_teacher.call("POST", f"{API}/courses/", raw=content)).code == "VALIDATION_ERROR"
     for query in ("search=%00", "search=%FF", "search=%ED%A0%80", "category=%00", "ordering=%00"):
         answer = await world.anonymous.get(f"{API}/courses/marketplace/?{query}")
@@ -173,11 +186,22 @@ async def test_text_that_postgres_cannot_hold_is_refused(world: World, place: Pl
 
 @pytest.mark.gen_test
 async def test_the_content_type_must_be_json(world: World, place: Place, nothing_left: None) -> None:
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", "json", ""):
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jsonp",
+        "json",
+        "",
+    ):
         for method, path, _ in bodies(place):
-            answer = await place.as_teacher.call(method, path, raw=b"{}", headers={"Content-Type": kind} if kind else {"Content-Type": "-"})
+            answer = await place.as_teacher.call(
+                method, path, raw=b"{}", headers={"Content-Type": kind} if kind else {"Content-Type": "-"}
+            )
             assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE"), f"{path}: {kind}"
-    fine = await world.anonymous.call("POST", f"{AUTH}/login/", raw=b"{}", headers={"Content-Type": "Application/JSON ; charset=utf-8"})
+    fine = await world.anonymous.call(
+        "POST", f"{AUTH}/login/", raw=b"{}", headers={"Content-Type": "Application/JSON ; charset=utf-8"}
+    )
     assert fine.code == "VALIDATION_ERROR"
 
 
@@ -185,7 +209,9 @@ async def test_the_content_type_must_be_json(world: World, place: Place, nothing
 
 
 def head(path: str, *lines: str) -> bytes:
-    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", f"Origin: {ORIGIN}", "Content-Type: application/json", *lines, "", ""]).encode()
+    return "\r\n".join(
+        [f"POST {path} HTTP/1.1", "Host: x", f"Origin: {ORIGIN}", "Content-Type: application/json", *lines, "", ""]
+    ).encode()
 
 
 def assert_oversize(answer: raw.RawAnswer) -> None:
@@ -235,13 +261,20 @@ async def test_what_is_not_http_ends_the_connection_and_nothing_else(world: Worl
 @pytest.mark.gen_test
 async def test_odd_bytes_in_headers_are_harmless(world: World, place: Place) -> None:
     body = orjson.dumps({"email": place.student.email, "password": PASSWORD})
-    lines = [b"User-Agent: \xff\xfe caf\xc3\xa9 " + b"x" * 5000, b"X-Tenant-ID: \xff", b"Accept-Language: \xff;q=\xff, de"]
+    lines = [
+        b"User-Agent: \xff\xfe caf\xc3\xa9 " + b"x" * 5000,
+        b"X-Tenant-ID: \xff",
+        b"Accept-Language: \xff;q=\xff, de",
+    ]
     start = f"POST {AUTH}/login/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
-    answer = await raw.send(world.base_url, start + b"\r\n".join(lines) + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    answer = await raw.send(
+        world.base_url, start + b"\r\n".join(lines) + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
     assert answer.status == 200, answer.content
 
 
-# -- paths and queries ---------------------------------------------------------------------------------------------------
+# -- paths and queries
+# ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
@@ -336,7 +369,8 @@ async def test_other_methods_are_not_allowed_and_told_which_are(world: World, pl
         assert strange.status == 405, method
 
 
-# -- what looks right and is not -------------------------------------------------------------------------------------------
+# -- what looks right and is not
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
@@ -352,7 +386,10 @@ async def test_values_beyond_their_meaning(world: World, place: Place, nothing_l
     # In cents there is no third decimal; it is refused only inside, where the currency is known.
     assert list((await place.as_teacher.post(f"{API}/courses/", form | {"price": 1.005})).body["errors"]) == ["price"]
     quiz = {"module": str(place.module), "title": "x", "type": "quiz"}
-    for question in ({"question": "?", "options": ["a"], "correct_answer": 0}, {"question": "?", "options": ["a", "b"], "correct_answer": 2}):
+    for question in (
+        {"question": "?", "options": ["a"], "correct_answer": 0},
+        {"question": "?", "options": ["a", "b"], "correct_answer": 2},
+    ):
         answer = await place.as_teacher.post(f"{API}/course-lessons/", quiz | {"questions": [question]})
         assert answer.status == 400, question
 
@@ -365,6 +402,8 @@ async def test_a_price_that_three_decimals_make_too_large_is_refused(world: Worl
     assert (made.status, made.data["price"], made.data["currency"]) == (201, 2_000_000.125, "KWD")
     refused = await world.of(teacher).post(f"{API}/courses/", form | {"price": 9_999_999})
     assert list(refused.body["errors"]) == ["price"]
-    assert (await world.anonymous.get(f"{API}/courses/marketplace/?min_price=10000000&instructor={teacher.id}")).status == 200
+    assert (
+        await world.anonymous.get(f"{API}/courses/marketplace/?min_price=10000000&instructor={teacher.id}")
+    ).status == 200
     yen = world.person("teacher", world.organization(currency="JPY"))
     assert (await world.of(yen).post(f"{API}/courses/", form | {"price": 9.5})).status == 400

@@ -51,7 +51,8 @@ def plain(answer: Answer) -> dict[str, Any]:
     return found
 
 
-# -- conditional, compressed ---------------------------------------------------------------------------------------------
+# -- conditional, compressed
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
@@ -67,7 +68,9 @@ async def test_an_etag_is_of_the_data_and_answers_not_modified(world: World) -> 
     assert (await world.anonymous.get(path, If_None_Match='"x"')).status == 200
     world.course(teacher)
     assert (await world.anonymous.get(path, If_None_Match=tag)).status == 200
-    made = await world.of(teacher).call("POST", f"{API}/courses/", {"title": "x", "category": "technology"}, headers={"If-None-Match": "*"})
+    made = await world.of(teacher).call(
+        "POST", f"{API}/courses/", {"title": "x", "category": "technology"}, headers={"If-None-Match": "*"}
+    )
     assert made.status == 201, "a condition on what is read does not stop what is written"
 
 
@@ -80,7 +83,13 @@ async def test_large_answers_are_compressed_for_who_asks(world: World) -> None:
     assert "Accept-Encoding" in zipped.headers["Vary"]
     assert len(plain(zipped)["data"]) == 5
     assert len(zipped.content) < len((await world.anonymous.get(large)).content) / 3
-    for path, accepted in ((large, ""), (large, "br"), (large, "gzip;q=0"), (large, "identity, gzip; q=0.0"), (small, "gzip")):
+    for path, accepted in (
+        (large, ""),
+        (large, "br"),
+        (large, "gzip;q=0"),
+        (large, "identity, gzip; q=0.0"),
+        (small, "gzip"),
+    ):
         whole = await world.anonymous.get(path, Accept_Encoding=accepted)
         assert "Content-Encoding" not in whole.headers, f"{path} {accepted}"
         assert json.loads(whole.content)["success"] is True
@@ -115,7 +124,9 @@ async def test_public_reads_are_limited_and_say_how_much_is_left(world: World, d
         assert "Retry-After" in refused.headers["Access-Control-Expose-Headers"]
         assert (await tight.anonymous.get("/healthz")).status == 200, "a probe is never limited"
         assert (await tight.of(tight.person()).get(f"{API}/users/me/")).status == 200, "one's own calls neither"
-        assert (await tight.anonymous.get(path, X_Forwarded_For="10.1.1.1")).status == 429, "a header makes no new caller"
+        assert (await tight.anonymous.get(path, X_Forwarded_For="10.1.1.1")).status == 429, (
+            "a header makes no new caller"
+        )
 
 
 @pytest.mark.gen_test
@@ -124,9 +135,13 @@ async def test_sensitive_calls_are_limited_over_all_processes(world: World, data
     tight = {"sensitive_calls_per_min": 4, "redis_prefix": prefix}
     async with another(world, database, **tight) as one, another(world, database, **tight) as two:
         body = {"email": "nobody@example.org", "password": "wrong password"}
-        statuses = [(await side.anonymous.post(f"{AUTH}/login/", body)).status for side in (one, two, one, two, one, two)]
+        statuses = [
+            (await side.anonymous.post(f"{AUTH}/login/", body)).status for side in (one, two, one, two, one, two)
+        ]
         assert statuses == [400] * 4 + [429] * 2
-        assert (await two.anonymous.post(f"{AUTH}/token/refresh/", {"refresh": "x"})).status == 401, "each call has its own"
+        assert (await two.anonymous.post(f"{AUTH}/token/refresh/", {"refresh": "x"})).status == 401, (
+            "each call has its own"
+        )
         known = one.person()
         refused = await one.anonymous.post(f"{AUTH}/login/", {"email": known.email, "password": PASSWORD})
         assert (refused.status, refused.code) == (429, "RATE_LIMIT_EXCEEDED")
@@ -150,9 +165,16 @@ async def test_a_browser_of_the_ui_may_and_of_another_site_may_not(world: World)
     for origin in ("https://evil.example", "null", "http://localhost:3000.evil.example", "http://localhost"):
         answer = await world.anonymous.get(f"{API}/courses/?page=1", Origin=origin)
         assert "Access-Control-Allow-Origin" not in answer.headers, origin
-    for status, path in ((401, f"{API}/users/me/"), (404, "/nothing"), (404, f"{API}/courses/{uuid4()}/"), (405, f"{API}/payments/")):
+    for status, path in (
+        (401, f"{API}/users/me/"),
+        (404, "/nothing"),
+        (404, f"{API}/courses/{uuid4()}/"),
+        (405, f"{API}/payments/"),
+    ):
         answer = await world.anonymous.get(path, Origin=ORIGIN)
-        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (status, ORIGIN), "errors can be read too"
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (status, ORIGIN), (
+            "errors can be read too"
+        )
         assert "Origin" in answer.headers["Vary"]
 
 
@@ -174,11 +196,25 @@ async def test_an_access_line_says_who_where_and_how_long_and_no_more(world: Wor
     await world.of(person).get(f"{API}/accounts/users/me/?token=secret", X_Request_ID="one-line")
     world.observer.flush()
     line = next(one for one in map(json.loads, world.log.getvalue().splitlines()) if one["request_id"] == "one-line")
-    assert line.keys() == {"at", "event", "request_id", "method", "route", "status", "ms", "in", "out", "person", "tenant", "ip"}
+    assert line.keys() == {
+        "at",
+        "event",
+        "request_id",
+        "method",
+        "route",
+        "status",
+        "ms",
+        "in",
+        "out",
+        "person",
+        "tenant",
+        "ip",
+    }
     assert (line["route"], line["person"], line["status"]) == (f"{API}/users/me/", str(person.id), 200)
 
 
-# -- the public cache ----------------------------------------------------------------------------------------------------
+# -- the public cache
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
@@ -201,7 +237,9 @@ async def test_one_request_fills_the_cache_for_all_who_come_together(
 
 
 @pytest.mark.gen_test
-async def test_what_a_person_asks_is_never_cached(world: World, database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_person_asks_is_never_cached(
+    world: World, database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with another(world, database, cache_s=60.0) as cached:
         teacher, path = stocked(cached, 1)
         draft = cached.course(teacher, is_public=False)
@@ -248,7 +286,9 @@ async def test_an_answer_is_served_for_its_lifetime_and_not_longer(world: World,
 
 
 @pytest.mark.gen_test
-async def test_a_filler_that_leaves_hands_its_turn_on(world: World, database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_filler_that_leaves_hands_its_turn_on(
+    world: World, database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with another(world, database, cache_s=60.0) as cached:
         cache = cached.application.edge.cache
         assert await cache.answer_or_turn(("x", None)) is None
@@ -259,7 +299,8 @@ async def test_a_filler_that_leaves_hands_its_turn_on(world: World, database: Da
         cache.release(("x", None))
 
 
-# -- languages and pages ---------------------------------------------------------------------------------------------------
+# -- languages and pages
+# ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test

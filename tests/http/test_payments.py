@@ -60,7 +60,9 @@ class Shop:
 
     def settled(self, payment_id: str) -> int:
         """How often the platform was told that this payment settled."""
-        question = text("SELECT count(*) FROM outbox WHERE topic = 'payments.settled.v1' AND payload->>'payment_id' = :id")
+        question = text(
+            "SELECT count(*) FROM outbox WHERE topic = 'payments.settled.v1' AND payload->>'payment_id' = :id"
+        )
         found: int = self.world.c.db.system_sync(lambda session: session.scalar(question, {"id": payment_id}))
         return found
 
@@ -107,7 +109,9 @@ async def test_a_purchase_across_organizations_enrolls_once_and_for_all(world: W
         assert str(at.teacher.tenant_id) in mine, "the buyer became a member"
         assert [at.count(name, buyer) for name in ("enrollments", "entitlements", "standings")] == [1, 1, 1]
         assert at.settled(started.data["payment_id"]) == 1
-        assert json.dumps(intent["client_secret"]) not in started.content.decode().replace(intent["client_secret"], "", 1)
+        assert json.dumps(intent["client_secret"]) not in started.content.decode().replace(
+            intent["client_secret"], "", 1
+        )
 
 
 @pytest.mark.gen_test
@@ -120,7 +124,9 @@ async def test_confirmations_and_webhooks_race_and_settle_once(world: World, dat
         event = at.events("payment_intent.succeeded")[-1]
         assert (await at.hook(event)).status == 200
         answers = await asyncio.gather(
-            *(at.confirm(client, started) for _ in range(6)), run_actors(at.world, ACTOR, times=3), *(at.hook(event) for _ in range(3))
+            *(at.confirm(client, started) for _ in range(6)),
+            run_actors(at.world, ACTOR, times=3),
+            *(at.hook(event) for _ in range(3)),
         )
         assert {one.status for one in answers if isinstance(one, Answer)} == {200}
         assert await run_actors(at.world, ACTOR) == 0, "the repeated webhooks were one"
@@ -155,13 +161,23 @@ async def test_a_webhook_that_nobody_signed_changes_nothing(world: World, databa
         body = json.dumps(event).encode()
         before = row_counts(at.world)
         good = sign(body, SECRET)
-        for signature in ("", "x", "t=1,v1=", sign(body, "whsec_other"), sign(body, SECRET, at=1), good.replace("v1=", "v0="), good[:-1]):
+        for signature in (
+            "",
+            "x",
+            "t=1,v1=",
+            sign(body, "whsec_other"),
+            sign(body, SECRET, at=1),
+            good.replace("v1=", "v0="),
+            good[:-1],
+        ):
             refused = await at.world.anonymous.call("POST", HOOK, raw=body, headers={"Stripe-Signature": signature})
             assert (refused.status, refused.code) == (400, "WEBHOOK_SIGNATURE"), signature
         changed = await at.world.anonymous.call("POST", HOOK, raw=body + b" ", headers={"Stripe-Signature": good})
         assert changed.code == "WEBHOOK_SIGNATURE"
         for nonsense in (b"", b"[]", b"{}", b'{"id": 1}', b"\xff"):
-            answer = await at.world.anonymous.call("POST", HOOK, raw=nonsense, headers={"Stripe-Signature": sign(nonsense, SECRET)})
+            answer = await at.world.anonymous.call(
+                "POST", HOOK, raw=nonsense, headers={"Stripe-Signature": sign(nonsense, SECRET)}
+            )
             assert (answer.status, answer.code) in ((400, "WEBHOOK_BODY"), (400, "WEBHOOK_SIGNATURE")), nonsense
         assert row_counts(at.world) == before
         sandbox = await world.anonymous.call("POST", HOOK, raw=body, headers={"Stripe-Signature": good})
@@ -169,7 +185,9 @@ async def test_a_webhook_that_nobody_signed_changes_nothing(world: World, databa
 
 
 @pytest.mark.gen_test
-async def test_webhooks_about_what_is_not_ours_are_accepted_and_come_to_nothing(world: World, database: DatabaseUrls) -> None:
+async def test_webhooks_about_what_is_not_ours_are_accepted_and_come_to_nothing(
+    world: World, database: DatabaseUrls
+) -> None:
     async with shop(world, database) as at:
         foreign = at.sim.create({"amount": "100", "currency": "usd", "automatic_payment_methods[enabled]": "true"})
         at.sim.confirm(foreign["id"])
@@ -328,5 +346,7 @@ async def test_the_sandbox_says_what_it_is(world: World) -> None:
     assert (started["gateway"], started["client_secret"], started["currency"]) == ("sandbox", None, "EUR")
     paid = (await client.post(f"{API}/payments/{started['payment_id']}/confirm_payment/")).data
     assert (paid["status"], paid["stripe_payment_intent_id"]) == ("completed", None)
-    dialog = await client.post(f"{API}/payments/", {"course": str(course["id"]), "payment_method": "stripe", "amount": 5, "status": "pending"})
+    dialog = await client.post(
+        f"{API}/payments/", {"course": str(course["id"]), "payment_method": "stripe", "amount": 5, "status": "pending"}
+    )
     assert (dialog.status, dialog.code) == (409, "PAYMENT_DIALOG_UNSUPPORTED")

@@ -95,7 +95,9 @@ def row_counts(world: World) -> dict[str, int]:
 
     def count(session: Session) -> dict[str, int]:
         names = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")).all()
-        kept = [name for name in names if "_p2" not in name and not name.endswith("_default") and name != "alembic_version"]
+        kept = [
+            name for name in names if "_p2" not in name and not name.endswith("_default") and name != "alembic_version"
+        ]
         sums = ", ".join(f'(SELECT count(*) FROM "{name}") AS "{name}"' for name in kept)
         return dict(session.execute(text(f"SELECT {sums}")).mappings().one())
 

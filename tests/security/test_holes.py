@@ -50,7 +50,11 @@ def stored(world: World, needle: str) -> list[str]:
 
     def search(session: Session) -> list[str]:
         tables = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")).all()
-        return [name for name in tables if "_p2" not in name and not name.endswith("_default") and _holds(session, name, needle)]
+        return [
+            name
+            for name in tables
+            if "_p2" not in name and not name.endswith("_default") and _holds(session, name, needle)
+        ]
 
     found: list[str] = world.c.db.system_sync(search)
     return found
@@ -111,7 +115,8 @@ async def test_the_price_is_the_server_s(world: World) -> None:
     assert (answer.data["amount"], answer.data["currency"]) == (49.9, "USD")
 
 
-# -- what is asked for and not given ---------------------------------------------------------------------------------------
+# -- what is asked for and not given
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
@@ -121,7 +126,13 @@ async def test_nobody_assigns_what_the_server_decides(world: World) -> None:
     course = world.course(teacher)
     module = world.module(teacher, course["id"])
     client = world.of(teacher)
-    form = {"email": f"{uuid4()}@example.org", "password": PASSWORD, "password_confirm": PASSWORD, "first_name": "A", "last_name": "B"}
+    form = {
+        "email": f"{uuid4()}@example.org",
+        "password": PASSWORD,
+        "password_confirm": PASSWORD,
+        "first_name": "A",
+        "last_name": "B",
+    }
     calls: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
         ("POST", f"{AUTH}/register/", form, ("is_superuser", "is_staff", "role", "tenant_id", "id", "is_platform_admin", "is_active")),
         ("POST", f"{AUTH}/login/", {"email": teacher.email, "password": PASSWORD}, ("role", "tenant_id")),
@@ -161,7 +172,9 @@ async def test_headers_do_not_make_somebody_else(world: World, database: Databas
         teacher = public.person("teacher", public.organization())
         for _ in range(2):
             public.course(teacher)
-        listed = await public.anonymous.get(f"{API}/courses/?page=1&page_size=1&instructor={teacher.id}", Host="evil.example")
+        listed = await public.anonymous.get(
+            f"{API}/courses/?page=1&page_size=1&instructor={teacher.id}", Host="evil.example"
+        )
         assert listed.data["next"].startswith("https://edurise.example/api/v1/courses/?")
 
 
@@ -202,13 +215,21 @@ async def test_no_line_can_be_written_into_the_log(world: World) -> None:
 @pytest.mark.gen_test
 async def test_secrets_are_never_logged_or_stored(world: World, ears: Ears) -> None:
     secret = f"hunter2-{uuid4()}"
-    form = {"email": f"{uuid4()}@example.org", "password": secret, "password_confirm": secret, "first_name": "A", "last_name": "B"}
+    form = {
+        "email": f"{uuid4()}@example.org",
+        "password": secret,
+        "password_confirm": secret,
+        "first_name": "A",
+        "last_name": "B",
+    }
     with structlog.testing.capture_logs() as structured:
         made = await world.anonymous.post(f"{AUTH}/register/", form)
         await world.anonymous.post(f"{AUTH}/register/", form | {"password_confirm": secret + "x"})
         await world.anonymous.post(f"{AUTH}/register/", form)
         await world.anonymous.post(f"{AUTH}/login/", {"email": form["email"], "password": secret})
-        await world.anonymous.post(f"{AUTH}/login/", {"email": form["email"], "password": secret + "x", "passwort": secret})
+        await world.anonymous.post(
+            f"{AUTH}/login/", {"email": form["email"], "password": secret + "x", "passwort": secret}
+        )
         await world.anonymous.call("POST", f"{AUTH}/login/", raw=f'{{"password": "{secret}"'.encode())
         await world.anonymous.as_(made.data["access"]).get(f"{API}/users/me/")
         await world.anonymous.post(f"{AUTH}/token/refresh/", {"refresh": made.data["refresh"]})
@@ -221,14 +242,19 @@ async def test_secrets_are_never_logged_or_stored(world: World, ears: Ears) -> N
 @pytest.mark.gen_test
 async def test_a_refusal_never_repeats_a_password(world: World) -> None:
     secret = f"hunter2-{uuid4()}"
-    for body in ({"email": "x@example.org", "password": [secret]}, {"email": secret, "password": secret * 9}, {secret: 1}):
+    for body in (
+        {"email": "x@example.org", "password": [secret]},
+        {"email": secret, "password": secret * 9},
+        {secret: 1},
+    ):
         refused = await world.anonymous.post(f"{AUTH}/login/", body)
         assert refused.status == 400
         # The name of an unknown key is told, for it is what must be mended; values never are.
         assert (secret in refused.content.decode()) is (secret in body)
 
 
-# -- stored markup -------------------------------------------------------------------------------------------------------
+# -- stored markup
+# -------------------------------------------------------------------------------------------------------
 
 EVIL = [
     "<script>alert(1)</script>",
@@ -254,16 +280,39 @@ async def test_lessons_and_modules_hold_no_script(world: World) -> None:
     client = world.of(teacher)
     for evil in EVIL:
         content = f"<p>Good <b>text</b></p>{evil}"
-        lesson = await client.post(f"{API}/course-lessons/", {"module": str(module["id"]), "title": "x", "content": content})
-        chapter = await client.post(f"{API}/course-modules/", {"course": str(course["id"]), "title": "x", "content": content})
+        lesson = await client.post(
+            f"{API}/course-lessons/", {"module": str(module["id"]), "title": "x", "content": content}
+        )
+        chapter = await client.post(
+            f"{API}/course-modules/", {"course": str(course["id"]), "title": "x", "content": content}
+        )
         again = await client.get(f"{API}/course-lessons/{lesson.data['id']}/")
         for kept in (lesson.data["content"], chapter.data["content"], again.data["content"]):
             low = kept.lower()
             assert kept.startswith("<p>Good <b>text</b></p>")
-            for word in ("<script", "onerror=", "onclick=", "javascript:", "<iframe", "<style", "<form", "<object", "<embed", "<base"):
+            for word in (
+                "<script",
+                "onerror=",
+                "onclick=",
+                "javascript:",
+                "<iframe",
+                "<style",
+                "<form",
+                "<object",
+                "<embed",
+                "<base",
+            ):
                 assert word not in low.replace("&lt;", "<!"), f"{evil}: {kept}"
-    for link in ("javascript:alert(1)", "data:text/html,x", "//evil.example", "https://user:pw@evil.example", "file:///etc/passwd"):
-        refused = await client.post(f"{API}/course-lessons/", {"module": str(module["id"]), "title": "x", "video_url": link})
+    for link in (
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "//evil.example",
+        "https://user:pw@evil.example",
+        "file:///etc/passwd",
+    ):
+        refused = await client.post(
+            f"{API}/course-lessons/", {"module": str(module["id"]), "title": "x", "video_url": link}
+        )
         assert refused.status == 400, link
 
 
@@ -279,11 +328,14 @@ async def test_answers_cannot_be_taken_for_pages(world: World) -> None:
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
 
 
-# -- guessing and repeating ------------------------------------------------------------------------------------------------
+# -- guessing and repeating
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
-async def test_a_log_in_hashes_whether_or_not_the_address_is_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_in_hashes_whether_or_not_the_address_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hashed: list[bool] = []
     verify = world.c.hasher._hasher.verify
 
@@ -299,7 +351,9 @@ async def test_a_log_in_hashes_whether_or_not_the_address_is_known(world: World,
         for email in (person.email, f"{uuid4()}@example.org")
     ]
     assert hashed == [True, True]
-    assert {(one.status, one.code, one.body["message"]) for one in answers} == {(400, "INVALID_CREDENTIALS", answers[0].body["message"])}
+    assert {(one.status, one.code, one.body["message"]) for one in answers} == {
+        (400, "INVALID_CREDENTIALS", answers[0].body["message"])
+    }
 
 
 @pytest.mark.gen_test
@@ -345,7 +399,13 @@ async def test_the_same_post_many_times_at_once_makes_one(world: World) -> None:
     assert sorted(one.status for one in made) == [200] * 5 + [201]
     assert len({one.data["id"] for one in made}) == 1
     address = f"{uuid4()}@example.org"
-    account = {"email": address, "password": PASSWORD, "password_confirm": PASSWORD, "first_name": "A", "last_name": "B"}
+    account = {
+        "email": address,
+        "password": PASSWORD,
+        "password_confirm": PASSWORD,
+        "first_name": "A",
+        "last_name": "B",
+    }
     answers = await asyncio.gather(*(world.anonymous.post(f"{AUTH}/register/", account) for _ in range(5)))
     assert sorted(one.status for one in answers) == [201, 409, 409, 409, 409]
 

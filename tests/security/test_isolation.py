@@ -115,7 +115,9 @@ async def test_an_organization_that_does_not_exist_or_sleeps_lets_nobody_act(wor
 
 
 @contextlib.contextmanager
-def application(database: DatabaseUrls, tenant: UUID | None = None, person: Someone | None = None, scope: str = "") -> Iterator[Connection]:
+def application(
+    database: DatabaseUrls, tenant: UUID | None = None, person: Someone | None = None, scope: str = ""
+) -> Iterator[Connection]:
     """A connection of the role that serves requests, inside a transaction that is rolled back."""
     engine = create_engine(database.application, poolclass=NullPool)
     with engine.connect() as connection:
@@ -191,7 +193,9 @@ def test_inside_one_organization_no_row_of_another_is_seen_changed_or_deleted(tw
             assert count(connection, table) > 0, f"{table} is empty, so this test says nothing of it"
         for table in granted(connection, "UPDATE", column="tenant_id"):
             column = "done_at = NULL" if table == "deliveries" else "tenant_id = tenant_id"
-            changed = connection.execute(text(f"UPDATE {table} SET {column} WHERE tenant_id = :other"), {"other": other.id})
+            changed = connection.execute(
+                text(f"UPDATE {table} SET {column} WHERE tenant_id = :other"), {"other": other.id}
+            )
             assert changed.rowcount == 0, table
         for table in granted(connection, "DELETE", column="tenant_id"):
             gone = connection.execute(text(f"DELETE FROM {table} WHERE tenant_id = :other"), {"other": other.id})
@@ -205,7 +209,10 @@ def test_no_row_can_be_written_into_or_moved_to_another_organization(two: Any, d
             copied = copy_of(connection, table)
             if copied is None:
                 continue
-            with pytest.raises(ProgrammingError, match="row-level security|permission denied"), connection.begin_nested():
+            with (
+                pytest.raises(ProgrammingError, match="row-level security|permission denied"),
+                connection.begin_nested(),
+            ):
                 connection.execute(text(copied), {"tenant": other.id})
         for table in granted(connection, "UPDATE", column="tenant_id"):
             if table == "deliveries":
@@ -267,7 +274,16 @@ def test_the_self_scope_shows_ones_own_rows_and_only_while_it_is_asked_for(two: 
 
 def test_secrets_are_out_of_the_application_s_reach(two: Any, database: DatabaseUrls) -> None:
     one, _, _ = two
-    secret = ["credentials", "sessions", "refresh_tokens", "revocations", "signing_keys", "gateway_events", "leases", "job_runs"]
+    secret = [
+        "credentials",
+        "sessions",
+        "refresh_tokens",
+        "revocations",
+        "signing_keys",
+        "gateway_events",
+        "leases",
+        "job_runs",
+    ]
     with application(database, one.id, one.administrator) as connection:
         partitions = connection.execute(
             text("SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relkind = 'r'")

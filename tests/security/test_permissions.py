@@ -41,8 +41,8 @@ class Entry:
 
     expected: tuple[int, int, int, int]
     right: str = "teacher"
-    path: Callable[[Scene], str] = lambda scene: ""
-    body: Callable[[Scene, Someone | None], dict[str, Any]] = lambda scene, who: {}
+    path: Callable[[Scene], str] = lambda _: ""
+    body: Callable[[Scene, Someone | None], dict[str, Any]] = lambda *_: {}
 
 
 def form(**values: Any) -> dict[str, Any]:
@@ -65,18 +65,18 @@ TABLE: dict[str, list[Entry]] = {
     "GET /metrics": [Entry(ANYBODY)],
     "GET /docs": [Entry(ANYBODY)],
     "GET /docs/": [Entry(ANYBODY)],
-    "GET /docs/{name:text}": [Entry(ANYBODY, path=lambda scene: "/docs/init.js")],
+    "GET /docs/{name:text}": [Entry(ANYBODY, path=lambda _: "/docs/init.js")],
     f"GET {API}/openapi.json": [Entry(ANYBODY)],
     f"POST {API}/accounts/auth/login/": [
         Entry(ANYBODY, body=lambda scene, who: {"email": (who or scene.learner).email, "password": PASSWORD}),
     ],
-    f"POST {API}/accounts/auth/register/": [Entry((201, 201, 201, 201), body=lambda scene, who: fresh_account())],
+    f"POST {API}/accounts/auth/register/": [Entry((201, 201, 201, 201), body=lambda *_: fresh_account())],
     f"POST {API}/accounts/auth/token/refresh/": [Entry(ANYBODY, body=refresh_of)],
     f"POST {API}/accounts/auth/logout/": [Entry((401, 200, 200, 200))],
     f"GET {API}/users/me/": [Entry(ONE_S_OWN)],
     f"GET {API}/users/tenants/": [Entry((401, 200, 200, 200))],
     f"POST {API}/users/switch_tenant/": [
-        Entry((401, 200, 403, 200), body=lambda scene, who: {"tenant_id": str(scene.at.id)}),
+        Entry((401, 200, 403, 200), body=lambda scene, _: {"tenant_id": str(scene.at.id)}),
     ],
     f"GET {API}/teacher-approvals/": [Entry(ONE_S_OWN, right="administrator")],
     f"POST {API}/teacher-approvals/{{id:uuid}}/approve/": [
@@ -84,7 +84,7 @@ TABLE: dict[str, list[Entry]] = {
         Entry((401, 404, 404, 403), "applicant", lambda s: f"{API}/teacher-approvals/{s.at.application}/approve/"),
     ],
     f"GET {API}/courses/": [Entry(ANYBODY)],
-    f"POST {API}/courses/": [Entry((401, 403, 403, 201), body=lambda scene, who: form())],
+    f"POST {API}/courses/": [Entry((401, 403, 403, 201), body=lambda *_: form())],
     f"GET {API}/courses/marketplace/": [Entry(ANYBODY)],
     f"GET {API}/courses/{{id:uuid}}/": [
         Entry(ANYBODY, path=lambda s: f"{API}/courses/{s.at.free}/"),
@@ -106,26 +106,26 @@ TABLE: dict[str, list[Entry]] = {
         Entry((404, 404, 404, 200), path=lambda s: f"{API}/course-modules/?course={s.at.draft}"),
     ],
     f"POST {API}/course-modules/": [
-        Entry((401, 403, 403, 201), body=lambda s, who: {"course": str(s.at.free), "title": "One"}),
-        Entry((401, 404, 404, 201), body=lambda s, who: {"course": str(s.at.draft), "title": "One"}),
+        Entry((401, 403, 403, 201), body=lambda s, _: {"course": str(s.at.free), "title": "One"}),
+        Entry((401, 404, 404, 201), body=lambda s, _: {"course": str(s.at.draft), "title": "One"}),
     ],
     f"GET {API}/course-lessons/": [
         Entry((401, 403, 403, 200), "learner", lambda s: f"{API}/course-lessons/?module={s.at.module}"),
         Entry((401, 404, 404, 200), "teacher", lambda s: f"{API}/course-lessons/?module={s.at.draft_module}"),
     ],
     f"POST {API}/course-lessons/": [
-        Entry((401, 403, 403, 201), body=lambda s, who: {"module": str(s.at.module), "title": "One"}),
-        Entry((401, 403, 403, 403), "learner", body=lambda s, who: {"module": str(s.at.module), "title": "One"}),
-        Entry((401, 404, 404, 201), body=lambda s, who: {"module": str(s.at.draft_module), "title": "One"}),
+        Entry((401, 403, 403, 201), body=lambda s, _: {"module": str(s.at.module), "title": "One"}),
+        Entry((401, 403, 403, 403), "learner", body=lambda s, _: {"module": str(s.at.module), "title": "One"}),
+        Entry((401, 404, 404, 201), body=lambda s, _: {"module": str(s.at.draft_module), "title": "One"}),
     ],
     f"GET {API}/course-lessons/{{id:uuid}}/": [
         Entry((401, 404, 404, 200), "learner", lambda s: f"{API}/course-lessons/{s.at.lesson}/"),
         Entry((401, 404, 404, 200), "administrator", lambda s: f"{API}/course-lessons/{s.at.draft_lesson}/"),
     ],
-    f"POST {API}/payments/": [Entry((401, 409, 409, 409), body=lambda s, who: {"course": str(s.at.paid)})],
+    f"POST {API}/payments/": [Entry((401, 409, 409, 409), body=lambda s, _: {"course": str(s.at.paid)})],
     f"POST {API}/payments/create_course_payment/": [
-        Entry((401, 201, 201, 201), "learner", body=lambda s, who: {"course_id": str(s.at.paid)}),
-        Entry((401, 404, 404, 409), "teacher", body=lambda s, who: {"course_id": str(s.at.draft)}),
+        Entry((401, 201, 201, 201), "learner", body=lambda s, _: {"course_id": str(s.at.paid)}),
+        Entry((401, 404, 404, 409), "teacher", body=lambda s, _: {"course_id": str(s.at.draft)}),
     ],
     f"POST {API}/payments/{{id:uuid}}/confirm_payment/": [
         Entry((401, 404, 404, 403), "administrator", lambda s: f"{API}/payments/{s.payment}/confirm_payment/"),
@@ -173,7 +173,11 @@ async def ask(world: World, endpoint: str, entry: Entry, scene: Scene, who: Some
 @pytest.mark.gen_test
 @pytest.mark.parametrize(
     ("endpoint", "entry"),
-    [pytest.param(name, entry, id=f"{name}-{number}") for name, listed in TABLE.items() for number, entry in enumerate(listed)],
+    [
+        pytest.param(name, entry, id=f"{name}-{number}")
+        for name, listed in TABLE.items()
+        for number, entry in enumerate(listed)
+    ],
 )
 async def test_an_endpoint(world: World, endpoint: str, entry: Entry) -> None:
     scene = await scene_of(world)

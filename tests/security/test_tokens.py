@@ -55,7 +55,9 @@ def forgeries(world: World, person: Someone) -> dict[str, str]:
         "a kid that is a path": jwt.encode(claims, own, "EdDSA", headers={"kid": "../../../../dev/null"}),
         "a kid that is SQL": jwt.encode(claims, own, "EdDSA", headers={"kid": "x' OR true --"}),
         "a kid that is a list": unsigned({"alg": "EdDSA", "kid": [kid]}, claims, signature),
-        "its key in the header": unsigned({"alg": "EdDSA", "kid": kid, "jwk": {"kty": "OKP", "x": "AA"}}, claims, signature),
+        "its key in the header": unsigned(
+            {"alg": "EdDSA", "kid": kid, "jwk": {"kty": "OKP", "x": "AA"}}, claims, signature
+        ),
         "the public key as an HMAC secret": jwt.encode(claims, public, "HS256", headers={"kid": kid}),
         "somebody else's claims": ".".join([header, stranger, signature]),
         "a signature cut short": person.access[:-8],
@@ -85,8 +87,17 @@ async def test_a_token_without_a_needed_claim_or_of_another_issuer_is_refused(wo
     ring = world.c.tokens._ring
     good = claims_of(person.access)
     assert good.keys() == {"iss", "iat", "exp", "sub", "sid", "ver", "pin", "tid"}, "and never a role"
-    bad = [{name: value for name, value in good.items() if name != left_out} for left_out in ("iss", "iat", "exp", "sub", "sid", "ver", "pin")]
-    bad += [good | {"iss": "other"}, good | {"sub": "x"}, good | {"sid": 7}, good | {"exp": "soon"}, good | {"ver": None}]
+    bad = [
+        {name: value for name, value in good.items() if name != left_out}
+        for left_out in ("iss", "iat", "exp", "sub", "sid", "ver", "pin")
+    ]
+    bad += [
+        good | {"iss": "other"},
+        good | {"sub": "x"},
+        good | {"sid": 7},
+        good | {"exp": "soon"},
+        good | {"ver": None},
+    ]
     for claims in bad:
         token = jwt.encode(claims, ring.private, "EdDSA", headers={"kid": ring.kid})
         assert (await world.anonymous.as_(token).get(ME)).code == "TOKEN_INVALID", claims
@@ -164,7 +175,8 @@ async def test_a_refresh_moves_only_to_ones_own_organizations(world: World) -> N
     assert claims_of(moved.data["access"])["tid"] == str(home)
 
 
-# -- the acting organization ---------------------------------------------------------------------------------------------
+# -- the acting organization
+# ---------------------------------------------------------------------------------------------
 
 
 async def acting(client: Client) -> str | None:
@@ -234,7 +246,12 @@ async def test_a_foreign_header_is_told_where_it_matters_and_ignored_where_it_do
 @pytest.mark.gen_test
 async def test_registration_joins_the_named_organization_or_main(world: World) -> None:
     home = world.organization()
-    for header, joined in ((str(home), str(home)), (str(uuid4()), str(MAIN)), ("nonsense", str(MAIN)), ("main", str(MAIN))):
+    for header, joined in (
+        (str(home), str(home)),
+        (str(uuid4()), str(MAIN)),
+        ("nonsense", str(MAIN)),
+        ("main", str(MAIN)),
+    ):
         form = {"email": f"{uuid4()}@example.org", "password": PASSWORD, "password_confirm": PASSWORD}
         made = await world.anonymous.post(
             f"{AUTH}/register/", form | {"first_name": "A", "last_name": "B"}, X_Tenant_ID=header
