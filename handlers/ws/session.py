@@ -60,7 +60,7 @@ class SessionSocket(SocketHandler):
 
     async def _resume(self, frame: Frame) -> None:
         if _offset(frame) is None:
-            raise Invalid("FRAME_INVALID", errors={"offset": [Problem("REQUIRED")]})
+            raise Invalid("FRAME_INVALID", errors={"offset": [Problem("required")]})
         await self._subscribe(frame)
 
     async def _subscribe(self, frame: Frame) -> None:
@@ -111,7 +111,7 @@ def _channel(frame: Frame) -> tuple[str, ChannelKind, UUID]:
 def _offset(frame: Frame) -> int | None:
     offset = frame.get("offset")
     if offset is not None and (type(offset) is not int or not 0 <= offset < 2**63):
-        raise Invalid("FRAME_INVALID", errors={"offset": [Problem("INVALID")]})
+        raise Invalid("FRAME_INVALID", errors={"offset": [Problem("not_an_integer")]})
     return offset
 
 
@@ -119,7 +119,7 @@ def _epoch(frame: Frame) -> UUID | None:
     epoch = frame.get("epoch")
     found = uuid_or_none(epoch)
     if found is None and epoch is not None:
-        raise Invalid("FRAME_INVALID", errors={"epoch": [Problem("INVALID")]})
+        raise Invalid("FRAME_INVALID", errors={"epoch": [Problem("not_a_uuid")]})
     return found
 
 

@@ -22,6 +22,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "edurise/identity/watch.py": 1,
     "edurise/payments/flows.py": 2,
     "edurise/tenants/directory.py": 1,
+    "handlers/observing.py": 1,
     "handlers/ws/base.py": 1,
     "handlers/ws/hub.py": 3,
 }
