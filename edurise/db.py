@@ -306,7 +306,7 @@ class _Attempt:
         return failed.connection_invalidated and not self._committing
 
     def found_nobody(self, failed: DBAPIError) -> bool:
-        """Whether the connection was lost, or refused, which has no SQLSTATE and which SQLAlchemy does not call lost."""
+        """Whether the connection was lost, or refused: that has no SQLSTATE, and SQLAlchemy does not call it lost."""
         refused = isinstance(failed, OperationalError) and getattr(failed.orig, "pgcode", None) is None
         return failed.connection_invalidated or (refused and not self._committing)
 

@@ -120,7 +120,7 @@ class DocsAssetHandler(_FinishedHandler):
         summary="A file of the documentation page",
         tags=("system",),
         shape="bytes",
-        produces="text/plain",
+        produces="text/*",
         limited=False,
     )
     async def get(self, **path: Any) -> None:

@@ -45,7 +45,13 @@ class MetricsHandler(ProbeHandler):
     """Prometheus' text format. To be kept from the public by the load balancer."""
 
     @public()
-    @describe(summary="Metrics in Prometheus' text format", tags=["operations"], shape="bytes", limited=False)
+    @describe(
+        summary="Metrics in Prometheus' text format",
+        tags=["operations"],
+        shape="bytes",
+        produces="text/plain",
+        limited=False,
+    )
     async def get(self) -> None:
         await observe_state(self.c, self.application.settings["hub"])
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
@@ -122,8 +123,12 @@ class Route:
 
     def convert(self, values: Mapping[str, str]) -> dict[str, Any]:
         """Path values as the verbs take them: under the canonical names, uuid as UUID, int as int."""
-        kinds = {one.name: one.kind for one in self.template.parameters}
-        return {name: _converted(kinds[name], value) for name, value in values.items()}
+        return {name: _converted(self.kinds[name], value) for name, value in values.items()}
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each path value, by its canonical name."""
+        return {one.name: one.kind for one in self.template.parameters}
 
 
 def _converted(kind: str, value: str) -> object:
@@ -247,7 +252,7 @@ class RouteTable:
         if leaf is None:
             return None
         route = leaf.aliases.get(method) or leaf.canonical or next(iter(leaf.aliases.values()))
-        return route, dict(zip((one.name for one in route.template.parameters), values, strict=True))
+        return route, dict(zip(route.kinds, values, strict=True))
 
     def find_for(self, request: HTTPServerRequest) -> tuple[Route, dict[str, str]] | None:
         """As ``find``, remembered for the request at hand: finding a handler never awaits, so one memory is enough."""

@@ -320,8 +320,8 @@ def every_way() -> list[Any]:
     for name, cases in CASES.items():
         call = reading.calls()[name]
         for number, case in enumerate(cases):
-            for path in (call["path"], *call.get("aliases", ())):
-                found.append(pytest.param(call, case, API + path, id=f"{name}-{number}{path}"))
+            paths = (call["path"], *call.get("aliases", ()))
+            found += [pytest.param(call, case, API + path, id=f"{name}-{number}{path}") for path in paths]
     return found
 
 

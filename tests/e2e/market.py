@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from tests.e2e import cashier
 from tests.e2e.town import Town, logged_in
 from tests.harness.books import Books
 from tests.harness.client import PlainClient
-from tests.harness.listener import Listener
+from tests.harness.listener import Listener, one_at_each_web
 from tests.harness.processes import Stack
 from tests.harness.waiting import eventually
 
@@ -52,14 +51,18 @@ class Market:
         town.close()
         anonymous = PlainClient(self.stack.nginx.url)
         self.learners = [await logged_in(anonymous, email) for email in emails]
-        # Every course once with every learner before any learner's second: no two purchases at once are alike.
-        self._pairs = ((learner, course) for course, learner in itertools.product(self._course_ids, self.learners))
+
+    @property
+    def next_learner(self) -> PlainClient:
+        """Whose the next purchase will be: the learners take turns."""
+        return self.learners[self._begun % len(self.learners)]
 
     def next_pair(self) -> tuple[PlainClient, UUID]:
-        """A learner and a course that they do not have."""
-        pair = next(self._pairs, None)
-        assert pair is not None, "everybody has every course; make more of them"
-        return pair
+        """The next learner, and a course that they do not have."""
+        learner, round_number = self.next_learner, self._begun // len(self.learners)
+        assert round_number < len(self._course_ids), "everybody has every course; make more of them"
+        self._begun += 1
+        return learner, self._course_ids[round_number]
 
     async def buy(self, count: int) -> None:
         """Buy ``count`` courses, a few at once."""
@@ -101,7 +104,6 @@ class Market:
         """One purchase; of every third the browser never asks what became of it."""
         await eventually(self._has_room, "fewer open deliveries", QUIET_WITHIN_S)
         learner, course_id = self.next_pair()
-        self._begun += 1
         confirms = self._begun % 3 != 0
         self.bought.append(await cashier.bought(learner, self.stack.gateway, course_id, confirms=confirms))
 
@@ -114,27 +116,24 @@ class Market:
             return True
 
     @contextlib.asynccontextmanager
-    async def listening(self, learner: int = 0) -> AsyncIterator[Listener]:
-        """A socket of a learner through nginx; at the end of the block everything balances and it has heard it all."""
-        listener = Listener(self.stack.nginx.url, self.learners[learner].token or "")
-        async with listener.open():
-            yield listener
+    async def listening(self) -> AsyncIterator[list[Listener]]:
+        """Sockets of the next learner, one at each web. At the end of the block everything balances, and each socket has
+        heard of it all, once and in order.
+        """
+        learner = self.next_learner
+        person_id = self.person_ids[self.learners.index(learner)]
+        async with contextlib.AsyncExitStack() as sockets:
+            webs = len(self.stack.webs)
+            listeners = await one_at_each_web(self.stack.nginx.url, learner.token or "", webs, sockets)
+            yield listeners
             await self.balance()
-            start = listener.told[0]["offset"]
-            await eventually(lambda: self.missed(listener, learner) == 0, "the last frames of a socket")
-            head = self.head(learner)
-            assert listener.offsets == list(range(start + 1, head + 1)), "each event once, in order"
-            assert all(listener.recovered), listener.recovered
-
-    def head(self, learner: int) -> int:
-        """The number of the last event on the learner's channel."""
-        name = f"notifications:{self.person_ids[learner]}"
-        return self.books.number("SELECT coalesce((SELECT head FROM channels WHERE name = %s), 0)", name)
-
-    def missed(self, listener: Listener, learner: int) -> int:
-        """How far the listener is behind."""
-        heard = listener.offsets[-1] if listener.offsets else listener.told[0]["offset"]
-        return self.head(learner) - heard
+            head = self.books.number("SELECT head FROM channels WHERE name = %s", f"notifications:{person_id}")
+            for one in listeners:
+                start = one.told[0]["offset"]
+                assert head > start, "the learner was told something meanwhile"
+                await eventually(lambda one=one: one.offsets and one.offsets[-1] >= head, "the last frame of a socket")
+                assert one.offsets == list(range(start + 1, head + 1))
+                assert all(one.recovered), one.recovered
 
     async def is_quiet(self) -> bool:
         """Whether all webhooks were taken and all deliveries have ended."""

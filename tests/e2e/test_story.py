@@ -21,7 +21,7 @@ from tests.e2e import cashier
 from tests.e2e.town import AUTH, Town, logged_in
 from tests.harness.books import Books
 from tests.harness.client import Answer, Client
-from tests.harness.listener import Listener
+from tests.harness.listener import Listener, one_at_each_web
 from tests.harness.processes import Stack
 from tests.harness.waiting import eventually
 from tests.harness.world import PASSWORD
@@ -151,7 +151,8 @@ def purchase(stack: Stack, books: Books, people: People, taught: Taught, io_loop
 
     async def buy() -> Purchase:
         async with contextlib.AsyncExitStack() as sockets:
-            listeners = await one_at_each_web(stack, people.student, sockets)
+            token = people.student.token or ""
+            listeners = await one_at_each_web(stack.nginx.url, token, len(stack.webs), sockets)
             plan = await stack.gateway.post("/_sim/plan", {"hold": True, "repeat": 3, "duplicate": 2})
             assert plan.status == 200, plan.content
             body = {"course_id": taught.id, "payment_method": "stripe", "amount": 1, "currency": "XXX"}
@@ -173,19 +174,6 @@ def purchase(stack: Stack, books: Books, people: People, taught: Taught, io_loop
             return Purchase(started, repeated, answers, listeners)
 
     return io_loop.run_sync(buy, timeout=120)
-
-
-async def one_at_each_web(stack: Stack, who: Client, sockets: contextlib.AsyncExitStack) -> list[Listener]:
-    """Open sockets through nginx until both webs have one; returns one of each."""
-    found: dict[str, Listener] = {}
-
-    async def another() -> bool:
-        listener = await sockets.enter_async_context(Listener(stack.nginx.url, who.token or "").open())
-        found.setdefault(listener.served_by[0], listener)
-        return len(found) == len(stack.webs)
-
-    await eventually(another, "a socket at each web")
-    return list(found.values())
 
 
 async def quiet(stack: Stack, books: Books) -> bool:

@@ -86,3 +86,16 @@ class Listener:
             self.told.append(frame)
         if "offset" in frame:
             self._position = {"offset": frame["offset"]} | ({"epoch": frame["epoch"]} if frame["epoch"] else {})
+
+
+async def one_at_each_web(base_url: str, token: str, webs: int, sockets: contextlib.AsyncExitStack) -> list[Listener]:
+    """Open sockets through nginx until each of so many webs has one; returns one of each."""
+    found: dict[str, Listener] = {}
+
+    async def another() -> bool:
+        listener = await sockets.enter_async_context(Listener(base_url, token).open())
+        found.setdefault(listener.served_by[0], listener)
+        return len(found) == webs
+
+    await eventually(another, "a socket at each web")
+    return list(found.values())

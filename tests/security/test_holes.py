@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -40,9 +39,9 @@ class Ears:
 
 
 @pytest.fixture
-def ears(world: World, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[Ears]:
+def ears(world: World, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Ears:
     caplog.set_level("DEBUG")
-    yield Ears(world, caplog, capfd)
+    return Ears(world, caplog, capfd)
 
 
 def stored(world: World, needle: str) -> list[str]:
@@ -134,17 +133,45 @@ async def test_nobody_assigns_what_the_server_decides(world: World) -> None:
         "last_name": "B",
     }
     calls: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
-        ("POST", f"{AUTH}/register/", form, ("is_superuser", "is_staff", "role", "tenant_id", "id", "is_platform_admin", "is_active")),
+        (
+            "POST",
+            f"{AUTH}/register/",
+            form,
+            ("is_superuser", "is_staff", "role", "tenant_id", "id", "is_platform_admin", "is_active"),
+        ),
         ("POST", f"{AUTH}/login/", {"email": teacher.email, "password": PASSWORD}, ("role", "tenant_id")),
-        ("POST", f"{API}/courses/", {"title": "x", "category": "technology"},
-         ("tenant_id", "instructor", "instructor_id", "id", "price_minor", "total_enrollments", "average_rating", "created_at")),
-        ("PATCH", f"{API}/courses/{course['id']}/", {}, ("tenant_id", "instructor", "organization", "currency", "rating_sum")),
+        (
+            "POST",
+            f"{API}/courses/",
+            {"title": "x", "category": "technology"},
+            (
+                "tenant_id",
+                "instructor",
+                "instructor_id",
+                "id",
+                "price_minor",
+                "total_enrollments",
+                "average_rating",
+                "created_at",
+            ),
+        ),
+        (
+            "PATCH",
+            f"{API}/courses/{course['id']}/",
+            {},
+            ("tenant_id", "instructor", "organization", "currency", "rating_sum"),
+        ),
         ("POST", f"{API}/course-modules/", {"course": str(course["id"]), "title": "x"}, ("tenant_id", "id")),
-        ("POST", f"{API}/course-lessons/", {"module": str(module["id"]), "title": "x"}, ("tenant_id", "course", "completed")),
+        (
+            "POST",
+            f"{API}/course-lessons/",
+            {"module": str(module["id"]), "title": "x"},
+            ("tenant_id", "course", "completed"),
+        ),
         ("POST", f"{API}/courses/{course['id']}/enroll/", {}, ("student", "status", "progress_percentage")),
         ("POST", START, {"course_id": str(course["id"])}, ("price", "user", "status", "gateway", "amount_minor")),
         ("POST", f"{API}/users/switch_tenant/", {"tenant_id": str(school)}, ("role", "user_id")),
-    ]  # fmt: skip
+    ]
     for method, path, good, forbidden in calls:
         for name in forbidden:
             refused = await client.call(method, path, good | {name: "x"})
@@ -155,9 +182,14 @@ async def test_nobody_assigns_what_the_server_decides(world: World) -> None:
 @pytest.mark.gen_test
 async def test_headers_do_not_make_somebody_else(world: World, database: DatabaseUrls) -> None:
     spoofed = {
-        "X_Forwarded_For": "10.9.9.9", "X_Real_IP": "10.9.9.9", "X_Forwarded_Host": "evil.example", "X_User_ID": "1",
-        "X_HTTP_Method_Override": "DELETE", "X_Original_URL": "/metrics", "Forwarded": "for=10.9.9.9;host=evil.example",
-    }  # fmt: skip
+        "X_Forwarded_For": "10.9.9.9",
+        "X_Real_IP": "10.9.9.9",
+        "X_Forwarded_Host": "evil.example",
+        "X_User_ID": "1",
+        "X_HTTP_Method_Override": "DELETE",
+        "X_Original_URL": "/metrics",
+        "Forwarded": "for=10.9.9.9;host=evil.example",
+    }
     before = len(world.log.getvalue())
     answer = await world.anonymous.get(f"{API}/courses/?page=1&page_size=1", **spoofed)
     world.observer.flush()

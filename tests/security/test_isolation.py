@@ -210,17 +210,16 @@ def test_no_row_can_be_written_into_or_moved_to_another_organization(two: Any, d
             if copied is None:
                 continue
             with (
-                pytest.raises(ProgrammingError, match="row-level security|permission denied"),
+                pytest.raises(ProgrammingError, match=r"row-level security|permission denied"),
                 connection.begin_nested(),
             ):
                 connection.execute(text(copied), {"tenant": other.id})
         for table in granted(connection, "UPDATE", column="tenant_id"):
-            if table == "deliveries":
+            # Deliveries grant a column; the administrator has no notification that could be moved.
+            if table in ("deliveries", "notifications"):
                 continue
             with pytest.raises(ProgrammingError, match="row-level security"), connection.begin_nested():
-                moved = connection.execute(text(f"UPDATE {table} SET tenant_id = :tenant"), {"tenant": other.id})
-                if moved.rowcount == 0:  # no row of its own to move: notifications are persons' rows
-                    raise ProgrammingError("", {}, Exception("row-level security hid every row"))
+                connection.execute(text(f"UPDATE {table} SET tenant_id = :tenant"), {"tenant": other.id})
 
 
 def copy_of(connection: Connection, table: str) -> str | None:
@@ -293,14 +292,27 @@ def test_secrets_are_out_of_the_application_s_reach(two: Any, database: Database
                 with pytest.raises(ProgrammingError, match="permission denied"), connection.begin_nested():
                     connection.execute(text(statement))
         for statement in (
-            "DELETE FROM catalogue", "UPDATE catalogue SET title = 'x'", "INSERT INTO catalogue SELECT * FROM catalogue",
-            "UPDATE people SET is_platform_admin = true", "UPDATE people SET email = 'x'", "DELETE FROM people",
-            "UPDATE organizations SET name = 'x'", "UPDATE deliveries SET attempts = 0", "SELECT payload FROM outbox",
-            "UPDATE audit_log SET action = 'x'", "DELETE FROM audit_log", "INSERT INTO channel_events (channel) VALUES ('x')",
-            "TRUNCATE courses", "ALTER TABLE courses DISABLE ROW LEVEL SECURITY", "DROP TABLE courses",
-            "SELECT ensure_partitions(1)", "SET ROLE edurise_system", "SET ROLE edurise_owner", "CREATE TABLE x ()",
-        ):  # fmt: skip
-            with pytest.raises(ProgrammingError, match="permission denied|must be owner"), connection.begin_nested():
+            "DELETE FROM catalogue",
+            "UPDATE catalogue SET title = 'x'",
+            "INSERT INTO catalogue SELECT * FROM catalogue",
+            "UPDATE people SET is_platform_admin = true",
+            "UPDATE people SET email = 'x'",
+            "DELETE FROM people",
+            "UPDATE organizations SET name = 'x'",
+            "UPDATE deliveries SET attempts = 0",
+            "SELECT payload FROM outbox",
+            "UPDATE audit_log SET action = 'x'",
+            "DELETE FROM audit_log",
+            "INSERT INTO channel_events (channel) VALUES ('x')",
+            "TRUNCATE courses",
+            "ALTER TABLE courses DISABLE ROW LEVEL SECURITY",
+            "DROP TABLE courses",
+            "SELECT ensure_partitions(1)",
+            "SET ROLE edurise_system",
+            "SET ROLE edurise_owner",
+            "CREATE TABLE x ()",
+        ):
+            with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), connection.begin_nested():
                 connection.execute(text(statement))
 
 
