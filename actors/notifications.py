@@ -111,7 +111,7 @@ async def _mail(
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
-            message_id=f"{kind}.{event.id}@edurise.invalid",
+            message_id=f"{event.id.hex}.{kind}@mail.invalid",
             language=rendered.language,
         )
     )

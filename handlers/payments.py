@@ -75,12 +75,14 @@ class StripeWebhookHandler(RestHandler):
     """Stripe's events. The signature over the raw body is the caller's identity."""
 
     reads_token = False
+    limited = False  # all of Stripe comes from few addresses, and what is not signed costs a hash
 
     @public()
     @describe(
         summary="Stripe's webhook",
         tags=["payments"],
         shape="none",
+        limited=False,
         errors=["WEBHOOK_SIGNATURE", "WEBHOOK_NOT_SUPPORTED"],
     )
     async def post(self) -> None:

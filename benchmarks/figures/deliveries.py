@@ -1,4 +1,8 @@
-"""Deliveries: from rows of the outbox, through relay and RabbitMQ, to actors whose hops are committed."""
+"""Deliveries: what the relay put into RabbitMQ, to actors whose hops are committed, beside the least that could do it.
+
+Like for like, both consumers begin on a filled queue. The whole path, with the relay working beside the worker, is
+measured once and stands among the details.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,7 @@ _EVENTS = 3_000
 _PREFETCH = "100"
 _PATIENCE_S = 120.0
 _DONE = "deliveries WHERE done_at IS NOT NULL"
+_SENT = "deliveries WHERE sent_at IS NOT NULL"
 
 
 @figure("deliveries")
@@ -44,6 +49,7 @@ def deliveries(stage: Stage) -> Measured:
     for run in range(RUNS):
         for is_ours in (run % 2 == 0, run % 2 == 1):
             (ours if is_ours else bare).append(_product(stage, settings) if is_ours else _bare(stage, settings))
+    whole = _whole(stage, settings)
     if stage.profile_to is not None:
         _product(stage, settings, stage.profile_to)
     ratios = [one / other for one, other in zip(ours, bare, strict=True)]
@@ -58,16 +64,21 @@ def deliveries(stage: Stage) -> Measured:
         details=(
             f"bare {median(bare):,.0f}/s",
             f"ratio {spread(ratios)}",
-            f"{_EVENTS:,} events a run, outbox → relay → quorum queue → worker → committed",
+            f"{_EVENTS:,} deliveries a run, quorum queue → worker → committed and marked done",
+            f"with the relay beside it, outbox → relay → queue → worker: {whole:,.0f}/s",
         ),
     )
 
 
 def _product(stage: Stage, settings: dict[str, str], profile_to: Path | None = None) -> float:
-    """Record the events, start relay and worker, and wait until all are done."""
+    """Record the events, relay them all, then start the worker and wait until all are done."""
     _record(stage)
+    sent = _count(stage, _SENT)
+    relay = _child(stage, "relay", settings)
+    _wait(stage, _SENT, sent, [relay])
+    relay.stop()
     before = _count(stage, _DONE)
-    children = [_child(stage, part, settings) for part in ("worker", "relay")]
+    children = [_child(stage, "worker", settings)]
     if profile_to is None:
         return _rate(stage, children, _DONE, before)
     profile_to.mkdir(parents=True, exist_ok=True)
@@ -76,6 +87,23 @@ def _product(stage: Stage, settings: dict[str, str], profile_to: Path | None = N
         spy.wait()
     print(f"\ndeliveries, worker: {flame.summary(profile_to / 'deliveries-worker.folded')}\n")
     return rate
+
+
+def _whole(stage: Stage, settings: dict[str, str]) -> float:
+    """Record the events, start relay and worker together, and wait until all are done."""
+    _record(stage)
+    before = _count(stage, _DONE)
+    return _rate(stage, [_child(stage, part, settings) for part in ("worker", "relay")], _DONE, before)
+
+
+def _wait(stage: Stage, rows: str, before: int, children: list[Child]) -> None:
+    limit = time.monotonic() + _PATIENCE_S
+    while _count(stage, rows) - before < _EVENTS:
+        for child in children:
+            child.check()
+        if time.monotonic() > limit:
+            raise RuntimeError(f"not all of {_EVENTS} arrived: {children[0].tail()}")
+        time.sleep(0.05)
 
 
 def _bare(stage: Stage, settings: dict[str, str]) -> float:
