@@ -116,7 +116,7 @@ class ApprovalsHandler(RestHandler):
         shape="listed",
     )
     async def get(self) -> None:
-        self.reply(200, await self.hop(applications.listed, out=applications.by_reader))
+        self.reply(200, applications.by_reader(await flows.applications_for(self.c, self.who)))
 
 
 class ApproveHandler(RestHandler):

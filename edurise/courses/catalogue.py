@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Text, Uuid, bindparam, case, func, or_, select, type_coerce
+from sqlalchemy import Boolean, ColumnElement, Double, Text, Uuid, bindparam, case, func, not_, or_, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import NULLTYPE
 
@@ -80,7 +80,7 @@ class Filters:
 
 def marketplace(session: Session, _who: Principal, filters: Filters, window: Window) -> Found:
     """Published courses of every organization; two statements."""
-    found = _MARKETPLACE.page(session, asdict(filters), window)
+    found = _MARKETPLACE.page(session, asdict(filters) | _words(filters.search), window)
     return Found(found.count, [views.catalogue_view(row) for row in found.rows])
 
 
@@ -95,6 +95,22 @@ def listing(session: Session, who: Principal, filters: Filters, window: Window) 
     owner = {"id": who.tenant, "name": tenants.name_of(session, who)}
     owned = {"organization": owner, "organization_name": owner["name"]}
     return Found(found.count, [views.course_view(row) | owned for row in found.rows])
+
+
+def _words(search: str | None) -> dict[str, str | None]:
+    """What is searched for, and what is excluded by ``-word``: a course that holds such a word in either reading
+    goes."""
+    words = (search or "").split()
+    unwanted = [word[1:] for word in words if word.startswith("-") and len(word) > 1]
+    wanted = " ".join(word for word in words if not word.startswith("-"))
+    return {"search": wanted or None, "without": " or ".join(unwanted) or None}
+
+
+def _holding(name: str) -> ColumnElement[bool]:
+    """Whether an entry holds the words of a bind parameter, as they are or by their English stems."""
+    words = bindparam(name, type_=Text())
+    query = func.websearch_to_tsquery("simple", words).op("||")(func.websearch_to_tsquery("english", words))
+    return CatalogueEntry.search.op("@@", return_type=Boolean())(query)
 
 
 def _filters(
@@ -131,9 +147,8 @@ _MARKETPLACE = Listing(
     select(*_CATALOGUE),
     CATALOGUE_ORDER,
     {
-        "search": CatalogueEntry.search.op("@@")(
-            func.websearch_to_tsquery("simple", _WORDS).op("||")(func.websearch_to_tsquery("english", _WORDS))
-        ),
+        "search": _holding("search"),
+        "without": not_(_holding("without")),
         "tenant": CatalogueEntry.tenant_id == bindparam("tenant", type_=Uuid()),
         **_filters(
             CatalogueEntry.category,

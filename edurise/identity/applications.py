@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from edurise import audit, outbox
 from edurise.authz import Grade, Principal
-from edurise.db import moment, rows
+from edurise.db import moment, rows, see_own_everywhere
 from edurise.errors import Conflict, NotFound
 from edurise.identity.events import TeacherApproved
 from edurise.identity.models import Person, TeacherApplication
@@ -30,28 +31,53 @@ _COLUMNS = (
 _LIMIT = 10_000
 
 
-def listed(session: Session, who: Principal) -> tuple[bool, list[dict[str, Any]]]:
-    """(whether the caller decides, applications newest first): all of the organization for its administrators, else
-    the caller's own."""
-    decides = who.stands(Grade.ADMINISTRATOR, Grade.PLATFORM)
-    query = (
-        select(*_COLUMNS)
-        .join(Person, Person.id == TeacherApplication.person_id)
-        .order_by(TeacherApplication.submitted_at.desc(), TeacherApplication.id.desc())
-        .limit(_LIMIT)
-    )
+_NEWEST_FIRST = (
+    select(*_COLUMNS, TeacherApplication.tenant_id)
+    .join(Person, Person.id == TeacherApplication.person_id)
+    .order_by(TeacherApplication.submitted_at.desc(), TeacherApplication.id.desc())
+    .limit(_LIMIT)
+)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Applications for one reader. ``decides`` says whether the reader decides over them, ``everywhere`` that the
+    reader
+    is a platform administrator, who is shown those of every organization."""
+
+    decides: bool
+    everywhere: bool
+    rows: list[dict[str, Any]]
+
+
+def listed(session: Session, who: Principal) -> Listed:
+    """All of the acting organization, newest first, for its administrators; one's own in any organization for
+    others."""
+    everywhere = who.stands(Grade.PLATFORM)
+    decides = everywhere or who.stands(Grade.ADMINISTRATOR)
+    query = _NEWEST_FIRST
     if not decides:
+        see_own_everywhere(session)
         query = query.where(TeacherApplication.person_id == who.person)
-    organization = tenants.organization(session, who.tenant) or {"name": ""}
-    return decides, [application_view(row, organization["name"]) for row in rows(session, query)]
+    return Listed(decides, everywhere, _views(session, rows(session, query)))
 
 
-def by_reader(found: tuple[bool, list[dict[str, Any]]]) -> Any:
+def of_all(session: Session, who: Principal) -> Listed:
+    """Those of every organization (system role), for a platform administrator; that they were read is audited."""
+    audit.write(session, who, "teacher_application.listed_everywhere", "teacher_application", None)
+    return Listed(True, True, _views(session, rows(session, _NEWEST_FIRST)))
+
+
+def by_reader(found: Listed) -> Any:
     """An array for those who decide, a page for an applicant: each screen reads only the one."""
-    decides, listed_rows = found
-    if decides:
-        return listed_rows
-    return {"count": len(listed_rows), "next": None, "previous": None, "results": listed_rows}
+    if found.decides:
+        return found.rows
+    return {"count": len(found.rows), "next": None, "previous": None, "results": found.rows}
+
+
+def _views(session: Session, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = tenants.names(session, {row["tenant_id"] for row in found})
+    return [application_view(row, names.get(row["tenant_id"], "")) for row in found]
 
 
 def approve(session: Session, who: Principal, application_id: UUID) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
 from edurise.errors import Invalid, Unauthenticated
-from edurise.identity import queries, service, sessions
+from edurise.identity import applications, queries, service, sessions
 from edurise.tenants import queries as tenants
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ async def log_out(c: Container, who: Principal, token: str | None) -> None:
     """End the caller's session, by whichever of its refresh tokens, rotated or not."""
     await c.db.system(sessions.log_out, who.person, who.session_id, token, c.lifetimes)
     await c.announcer.ring("revocations")
+
+
+async def applications_for(c: Container, who: Principal) -> applications.Listed:
+    """Teacher applications as this reader may see them; a platform administrator's reading is audited."""
+    found: applications.Listed = await c.db.run(who, applications.listed)
+    if found.everywhere:
+        found = await c.db.system(applications.of_all, who)
+    return found
 
 
 async def switch(c: Container, who: Principal, tenant_id: UUID) -> dict[str, Any]:

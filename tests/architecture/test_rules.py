@@ -18,7 +18,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "actors/runtime.py": 4,
     "actors/schedule.py": 4,
     "edurise/adapters/readiness.py": 1,
-    "edurise/identity/flows.py": 6,
+    "edurise/identity/flows.py": 7,
     "edurise/identity/watch.py": 1,
     "edurise/payments/flows.py": 2,
     "edurise/tenants/directory.py": 1,

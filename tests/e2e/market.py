@@ -117,7 +117,8 @@ class Market:
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[list[Listener]]:
-        """Sockets of the next learner, one at each web. At the end of the block everything balances, and each socket has
+        """Sockets of the next learner, one at each web. At the end of the block everything balances, and each socket
+        has
         heard of it all, once and in order.
         """
         learner = self.next_learner

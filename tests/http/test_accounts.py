@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.orm import Session
 
+from edurise.identity.models import Person
+from edurise.tenants import service as tenants
 from tests.harness.world import PASSWORD, World
 
 AUTH = "/api/v1/accounts/auth"
@@ -74,3 +77,44 @@ async def test_log_out_takes_a_rotated_token_and_ends_the_session_everywhere(wor
     assert out.status == 200
     again = await world.anonymous.post(f"{AUTH}/token/refresh/", {"refresh": fresh.data["refresh"]})
     assert again.status == 401
+
+
+@pytest.mark.gen_test
+async def test_who_is_shown_which_applications(world: World) -> None:
+    """Administrators their organization's, a platform administrator all, an applicant their own wherever they act."""
+    school, other = world.organization(), world.organization()
+    here, there = world.person(tenant_id=school, teaches=True), world.person(tenant_id=other, teaches=True)
+    administrator, platform = world.person("admin", school), world.person(platform=True)
+    path = "/api/v1/teacher-approvals/"
+    of_school = {one["user_email"] for one in (await world.of(administrator).get(path)).data}
+    assert here.email in of_school
+    assert there.email not in of_school
+    of_all = (await world.of(platform).get(path)).data
+    assert {here.email, there.email} <= {one["user_email"] for one in of_all}
+    assert len({one["organization_name"] for one in of_all}) > 1
+    world.c.db.system_sync(lambda session: tenants.join(session, other, here.id))
+    elsewhere = (await world.of(here, X_Tenant_ID=str(other)).get(path)).data
+    assert [one["user_email"] for one in elsewhere["results"]] == [here.email]
+
+
+@pytest.mark.gen_test
+async def test_an_administrator_who_applied_stays_one(world: World) -> None:
+    school = world.organization()
+    applicant = world.person("admin", school, teaches=True)
+    administrator = world.person("admin", school)
+    listed = (await world.of(administrator).get("/api/v1/teacher-approvals/")).data
+    (own,) = [one["id"] for one in listed if one["user_email"] == applicant.email]
+    assert (await world.of(administrator).post(f"/api/v1/teacher-approvals/{own}/approve/")).status == 200
+    assert (await world.of(applicant).get("/api/v1/users/me/")).body["is_staff"] is True
+
+
+@pytest.mark.gen_test
+async def test_a_raised_token_version_ends_every_access_token(world: World) -> None:
+    person = world.person()
+    assert (await world.of(person).get("/api/v1/users/me/")).status == 200
+
+    def raise_version(session: Session) -> None:
+        session.get_one(Person, person.id).token_version += 1
+
+    world.c.db.system_sync(raise_version)
+    assert (await world.of(person).get("/api/v1/users/me/")).status == 401

@@ -154,6 +154,7 @@ async def test_search_knows_words_stems_tags_and_teachers(world: World) -> None:
     assert set(await found_by(world, teacher, search="SOURDOUGH")) == {"Running a bakery"}, "and never a draft"
     assert len(await found_by(world, teacher, search="First")) in (0, 2)
     assert await found_by(world, teacher, search="bakery+-bakery") == []
+    assert await found_by(world, teacher, search="bakery+-pastries") == [], "excluded by a stem of the description"
     assert set(await found_by(world, teacher, search="oven+or+pastry")) == {"Baking for two", "Running a bakery"}
     assert await found_by(world, teacher, search='"pastries+bakery"') == []
 
