@@ -15,7 +15,6 @@ from uuid_utils.compat import uuid7
 
 from edurise import activity, audit, outbox
 from edurise.authz import Principal, actor_principal
-from edurise.db import rows
 from tests.actors.workshop import MAIN, OTHER, START, Happened, PaperTransport, Workshop, run
 
 DENIED = "permission denied"
@@ -27,7 +26,7 @@ def as_application(shop: Workshop, inside: UUID | None, statement: str, **values
 
     def work(session: Session, who: Principal) -> Any:
         found = session.execute(text(statement), values)
-        return rows(found) if found.returns_rows else found.rowcount
+        return [dict(row._mapping) for row in found] if found.returns_rows else found.rowcount
 
     return shop.db.run_sync(actor_principal(inside), work)  # type: ignore[no-any-return]  # of work
 

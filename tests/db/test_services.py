@@ -96,9 +96,11 @@ def test_only_databases_and_keys_of_these_tests_are_removed() -> None:
     with pytest.raises(RuntimeError, match="no prefix of these tests"):
         machine.forget_keys("")
     client = redis.Redis.from_url(machine.require("redis"))
-    client.set(f"{machine.redis_prefix()}x", "1")
+    client.set(f"{machine.redis_prefix()}own:x", "1")
+    client.set("edurise-testing", "not of a run", px=5000)
+    assert machine.forget_keys(f"{machine.redis_prefix()}own:") == 1
+    assert client.delete("edurise-testing") == 1
     client.close()
-    assert machine.forget_keys(machine.redis_prefix()) == 1
     with machine.own_database("dropped", admin) as urls:
         assert f"/{machine.run_name()}_dropped" in urls.owner
     with pytest.raises(psycopg2.OperationalError, match="does not exist"):

@@ -8,6 +8,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 from psycopg2.extras import RealDictCursor
@@ -110,12 +111,8 @@ class Books:
 
     def receipts(self) -> Counter[str]:
         """How often each receipt was sent, by the id of the event that it belongs to."""
-        ids = (str(mail["Message-ID"]).strip(" <>") for mail in self.mails())  # folded, for it is long
-        return Counter(
-            name.removeprefix("payment_settled.").partition("@")[0]
-            for name in ids
-            if name.startswith("payment_settled.")
-        )
+        ids = (str(mail["Message-ID"]).strip(" <>").partition("@")[0] for mail in self.mails())
+        return Counter(str(UUID(name.partition(".")[0])) for name in ids if name.endswith(".payment_settled"))
 
     def settled_events(self) -> set[str]:
         """The ids of the events of settled payments."""
