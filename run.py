@@ -26,6 +26,7 @@ from actors.registry import load_actors
 from actors.relay import Relay
 from actors.runtime import Runtime
 from actors.schedule import Schedule, load_jobs
+from edurise.adapters.affinity import AFFINITY, CannotPin
 from edurise.adapters.bells import RedisBells
 from edurise.adapters.checks import faults_of
 from edurise.adapters.embedded.process import EmbeddedError
@@ -159,6 +160,7 @@ def start(settings: Settings, parts: tuple[str, ...], announce: Callable[[], Non
     listening = _bound(settings) if "web" in parts else []
     found = resources(settings)
     try:
+        _pin(settings)
         if prepare:
             upgrade(found.owner_url)
             with contextlib.suppress(SchoolInUse):  # a database with people of its own is left as it is
@@ -167,6 +169,15 @@ def start(settings: Settings, parts: tuple[str, ...], announce: Callable[[], Non
             runner.run(run(settings, found, parts, listening, announce))
     finally:
         found.stop()
+
+
+def _pin(settings: Settings) -> None:
+    """Stay on the core that the settings name. Embedded servers are started before, for they would stay there too."""
+    try:
+        if settings.cpu is not None:
+            AFFINITY.pin(settings.cpu)
+    except CannotPin as wrong:
+        raise Refused(f"EDU_CPU: {wrong}.") from None
 
 
 def _bound(settings: Settings) -> list[socket.socket]:

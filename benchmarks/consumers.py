@@ -26,6 +26,7 @@ from actors.registry import actor
 from actors.runtime import DeliveryHop
 from benchmarks.processes import ROOT
 from edurise import activity
+from edurise.adapters.affinity import AFFINITY
 from edurise.authz import Principal
 from edurise.config import Settings, read_settings
 from edurise.container import Container
@@ -65,6 +66,8 @@ async def bare(settings: Settings) -> None:
     """Commit one row for each message of the bare queue."""
     if not (settings.database_url and settings.amqp_url):
         raise RuntimeError("the benchmark names every service")
+    if settings.cpu is not None:
+        AFFINITY.pin(settings.cpu)
     engine = create_engine(settings.database_url, pool_size=settings.pool_size, max_overflow=0)
     threads = ThreadPoolExecutor(settings.pool_size)
     connection = await aio_pika.connect(settings.amqp_url)

@@ -41,6 +41,7 @@ class Settings:
     redis_prefix: str
     amqp_url: str | None
     amqp_prefix: str
+    cpu: int | None
     pool_size: int
     pool_backlog: int
     hash_workers: int
@@ -127,6 +128,7 @@ def _process(env: Env) -> dict[str, object]:
         "secret_key": env.str("SECRET_KEY", DEFAULT_SECRET, validate=validate.Length(min=32)),
         "redis_prefix": env.str("REDIS_PREFIX", "edurise:"),
         "amqp_prefix": env.str("AMQP_PREFIX", "edurise."),
+        "cpu": env.int("CPU", None, validate=validate.Range(0, 4095)),
         "pool_size": env.int("POOL_SIZE", 8, validate=validate.Range(1, 64)),
         "pool_backlog": env.int("POOL_BACKLOG", 256, validate=validate.Range(1, 10_000)),
         "hash_workers": env.int("HASH_WORKERS", 2, validate=validate.Range(1, 32)),

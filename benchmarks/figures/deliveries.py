@@ -21,7 +21,7 @@ from benchmarks.consumers import BARE_QUEUE, BARE_TABLE
 from benchmarks.consumers import Measured as Event
 from benchmarks.processes import Child
 from benchmarks.registry import Measured, figure
-from benchmarks.stage import RUNS, Stage, median, spread
+from benchmarks.stage import CORE, RUNS, Stage, median, spread
 from edurise import outbox
 from edurise.adapters.clock import SystemClock
 from edurise.db import Database, Urls
@@ -114,6 +114,8 @@ def _bare(stage: Stage, settings: dict[str, str]) -> float:
 
 
 def _child(stage: Stage, part: str, settings: dict[str, str]) -> Child:
+    """A process; both consumers stay on one core, the relay may use any."""
+    settings = settings if part == "relay" else {**settings, "EDU_CPU": CORE}
     return stage.spawn(f"consumers {part}", ["-m", "benchmarks.consumers", part], settings, ready=f"EduRise {part}")
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from edurise.adapters.affinity import AFFINITY
 from edurise.errors import Overloaded
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ class Argon2Hasher:
 
     def __init__(self, *, memory_kib: int, time_cost: int, parallelism: int, workers: int) -> None:
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism)
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
+        self._threads = ThreadPoolExecutor(workers, "argon2", initializer=AFFINITY.release)
         self._limit = workers * (_WAITING_PER_WORKER + 1)
         self._inside = 0
         self._decoy = self._hasher.hash("nobody has this password")
