@@ -84,8 +84,8 @@ class DeliveryHop:
         where = self._dispatch.tenant_id if isinstance(tenant, _Tenant) else tenant
         who = replace(actor_principal(where), user_id=person)
         self._check()
-        work = deliveries.finishing(self._dispatch, fn) if final else fn
-        result = await self._c.db.run(who, work, *args, about=about, out=out)
+        opening = deliveries.closing(self._dispatch, self._c.clock.now()) if final else None
+        result = await self._c.db.run(who, fn, *args, about=about, opening=opening, out=out)
         self.is_finished = final
         return result
 

@@ -13,7 +13,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
@@ -25,9 +25,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from uuid_utils.compat import uuid7
 
-from edurise.authz import MINE, About, Grade, Principal, Standing, admit
+from edurise.authz import About, Principal
 from edurise.connections import engine_of
-from edurise.errors import Forbidden, NotFound, Overloaded, Retry
+from edurise.entering import Opening, enter, serve
+from edurise.errors import Overloaded, Retry
 from edurise.ports import ChannelEvent, Clock
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ NAMING = {
 
 _SERIALIZATION_FAILURE = "40001"
 _DEADLOCK = "40P01"
-# One round trip for both: a hop on a quiet machine is mostly round trips.
-_ENTER = "SELECT tenant, grades, member_role, known FROM enter(%s, %s, %s, %s, %s, %s)"
-_BEGIN_AND_ENTER = f"BEGIN; {_ENTER}"
 
 
 class Base(DeclarativeBase):
@@ -214,14 +212,17 @@ class Database:
         fn: Callable[Concatenate[Session, Principal, P], T],
         *args: Any,
         about: About | None = None,
+        opening: Opening | None = None,
         out: Callable[[T], Any] | None = None,
     ) -> Any:
         """Run ``fn(session, who, *args)`` in one transaction as the application role and return ``out`` of its result.
 
+        ``opening`` is sent before it, together with entering where that is possible.
+
         Raises NotFound, Forbidden or Unauthenticated by ``who.needs``; Overloaded when too many wait or the database
         is away.
         """
-        return await self._app.run(lambda: self.run_sync(who, fn, *args, about=about, out=out))
+        return await self._app.run(lambda: self.run_sync(who, fn, *args, about=about, opening=opening, out=out))
 
     def run_sync(
         self,
@@ -229,12 +230,18 @@ class Database:
         fn: Callable[..., T],
         *args: Any,
         about: About | None = None,
+        opening: Opening | None = None,
         out: Callable[[T], Any] | None = None,
     ) -> Any:
         """The same, in the calling thread."""
 
         def work(session: Session) -> Any:
-            entered = _enter(session, who, about, _BEGIN_AND_ENTER)
+            if who.service and about is None:
+                entered = serve(session, who, opening)
+            else:
+                entered = enter(session, who, about)
+                if opening is not None:
+                    opening.run(session)
             result = fn(session, entered, *args)
             return out(result) if out else result
 
@@ -309,34 +316,6 @@ class _Attempt:
         """Whether the connection was lost, or refused: that has no SQLSTATE, and SQLAlchemy does not call it lost."""
         refused = isinstance(failed, OperationalError) and getattr(failed.orig, "pgcode", None) is None
         return failed.connection_invalidated or (refused and not self._committing)
-
-
-def _enter(session: Session, who: Principal, about: About | None, statement: str) -> Principal:
-    """Set the organization and the person of this transaction and check the declared permission."""
-    connection = session.connection()
-    kind, subject = (about.kind, about.id) if about else (None, None)
-    row = connection.exec_driver_sql(
-        statement, (_text(who.user_id), _text(who.wanted), kind, _text(subject), who.service, who.version)
-    ).one()
-    if not row.known:
-        raise NotFound
-    standing = Standing(_uuid(row.tenant), frozenset(Grade(name) for name in row.grades), row.member_role)
-    if (about is None or about is MINE) and not standing.has(Grade.MEMBER, Grade.PLATFORM):
-        if who.strict:
-            raise Forbidden("TENANT_ACCESS_ERROR")
-        if who.otherwise is not None:
-            return _enter(session, replace(who, wanted=who.otherwise, otherwise=None), about, _ENTER)
-    entered = admit(who, standing, None if about is MINE else about)
-    session.info["tenant"] = standing.tenant_id
-    return entered
-
-
-def _text(value: UUID | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _uuid(value: object) -> UUID | None:
-    return value if isinstance(value, UUID) or value is None else UUID(str(value))
 
 
 # SQLAlchemy else rewrites the result's metadata for each new statement object, for look-ups by column that plain rows

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, Index, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from edurise.db import Base, first, moment, rows
+from edurise.entering import Opening
 from edurise.ports import Dispatch
 
 T = TypeVar("T")
@@ -193,14 +194,26 @@ def mark_done(session: Session, event_id: UUID, actor: str) -> None:
 
     Raises AlreadyDone if it is done or dead; Misplaced if this hop cannot see it.
     """
-    connection = session.connection()
-    key = (str(event_id), actor)
-    if connection.exec_driver_sql(_DONE, (moment(session), *key)).rowcount:
-        return
-    seen = connection.exec_driver_sql(_SEEN, key).scalar()
+    done = session.connection().exec_driver_sql(_DONE, (moment(session), str(event_id), actor))
+    if not done.rowcount:
+        _refuse(session, event_id, actor)
+
+
+def _refuse(session: Session, event_id: UUID, actor: str) -> NoReturn:
+    seen = session.connection().exec_driver_sql(_SEEN, (str(event_id), actor)).scalar()
     if seen is None:
         raise Misplaced(f"no delivery of event {event_id} to {actor} in the organization that its final hop entered")
     raise AlreadyDone
+
+
+def closing(dispatch: Dispatch, now: datetime) -> Opening:
+    """``mark_done`` as the opening of a final hop."""
+
+    def touched(session: Session, count: int) -> None:
+        if not count:
+            _refuse(session, dispatch.event_id, dispatch.actor)
+
+    return Opening(_DONE, (now, str(dispatch.event_id), dispatch.actor), touched)
 
 
 def finishing(dispatch: Dispatch, fn: Callable[..., T]) -> Callable[..., T]:
