@@ -23,6 +23,7 @@ import aio_pika
 import orjson
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError, DeliveryError
+from aiormq import spec
 
 from edurise.adapters.draining import drain
 from edurise.ports import Dispatch
@@ -37,6 +38,8 @@ ANSWER_S = 5.0
 HEARTBEAT_S = 15
 """After twice as long without a sign of life a connection counts as dead."""
 RECONNECT_S = 1.0
+REFUSED_PAUSES_S = (0.05, 0.2, 1.0)
+"""Pauses after a refusal (nack): a quorum queue that was declared a moment ago refuses until it has a leader."""
 DELIVERY_LIMIT = 3
 """How often a message may come back without an end before it is lost: workers die of it. A change needs new queues."""
 
@@ -125,7 +128,15 @@ class RabbitTransport:
             message_id=str(dispatch.event_id),
             type=dispatch.topic,
         )
-        await channel.default_exchange.publish(message, self.queue_name(dispatch.actor), mandatory=True)
+        for pause in (*REFUSED_PAUSES_S, None):
+            try:
+                await channel.default_exchange.publish(message, self.queue_name(dispatch.actor), mandatory=True)
+            except DeliveryError as refused:
+                if pause is None or not isinstance(refused.frame, spec.Basic.Nack):
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _ready(self, actors: set[str]) -> _Link:
         """The publishing link, with the queues of these actors declared."""

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import aio_pika
 import pytest
+from aio_pika.exceptions import DeliveryError
+from aiormq import spec
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from actors.registry import actor
 from actors.runtime import DeliveryHop
@@ -338,3 +341,37 @@ def test_a_restart_of_the_broker_loses_and_doubles_nothing(shop: Workshop) -> No
         asyncio.run(bounded(server))
     assert sorted(map(int, shop.effects())) == list(range(60))
     assert shop.read("SELECT count(*) AS n FROM deliveries WHERE done_at IS NULL") == [{"n": 0}]
+
+
+def test_a_refused_message_is_tried_again_at_once(prefix: str) -> None:
+    """A quorum queue refuses until it has a leader; the relay must not wait for the delivery's next turn."""
+    nack = spec.Basic.Nack(delivery_tag=1, multiple=True)
+    answers: list[Exception | None] = [DeliveryError(None, nack), DeliveryError(None, nack), None]
+
+    class Exchange:
+        async def publish(self, *_: object, **__: object) -> None:
+            answer = answers.pop(0)
+            if answer is not None:
+                raise answer
+
+    class Channel:
+        default_exchange = Exchange()
+
+    dispatch = Dispatch(uuid7(), "tests.react", "tests.happened.v1", None, START, {}, 0, False)
+    run(RabbitTransport("amqp://nowhere", prefix)._send(Channel(), dispatch))  # type: ignore[arg-type]  # a channel's only use
+    assert answers == []
+
+
+def test_a_message_that_comes_back_is_not_tried_again(prefix: str) -> None:
+    """Its queue is gone: it has to be declared first."""
+
+    class Exchange:
+        async def publish(self, *_: object, **__: object) -> None:
+            raise DeliveryError(None, spec.Basic.Return(reply_code=312, exchange="", routing_key="gone"))
+
+    class Channel:
+        default_exchange = Exchange()
+
+    dispatch = Dispatch(uuid7(), "tests.react", "tests.happened.v1", None, START, {}, 0, False)
+    with pytest.raises(DeliveryError):
+        run(RabbitTransport("amqp://nowhere", prefix)._send(Channel(), dispatch))  # type: ignore[arg-type]  # as above
