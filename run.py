@@ -38,7 +38,7 @@ from edurise.adapters.rabbit import RabbitTransport
 from edurise.adapters.resources import Resources, resources
 from edurise.config import Settings, SettingsError, read_settings
 from edurise.container import Container, build
-from edurise.errors import NotFound
+from edurise.errors import NotFound, Overloaded
 from edurise.identity.watch import BELL as REVOCATIONS
 from edurise.identity.watch import read_revocations, watch_revocations
 from edurise.outbox import BELL as OUTBOX
@@ -210,6 +210,9 @@ def refusals() -> Iterator[None]:
     except NotFound:
         typer.echo("There is no such event.", err=True)
         raise typer.Exit(1) from None
+    except Overloaded:
+        typer.echo("The database does not answer; run `python run.py check`.", err=True)
+        raise typer.Exit(2) from None
     except OperationalError as refused:
         reason = str(refused.orig).strip().splitlines()[0]
         typer.echo(f"The database does not let this process in ({reason}); run `python run.py check`.", err=True)
