@@ -1,10 +1,8 @@
 """Who asks, where they stand, and what each permission demands.
 
 A *principal* is what a token says about a request: a person, a session and the organization it wants to act in. It
-names no role. A *standing*
-is what the database says about that person in the organization of the row at hand; it is read by ``enter()`` at the
-start of every hop. A
-*permission* names the grades of standing that it accepts.
+names no role. A *standing* is what the database says about that person in the organization of the row at hand; it is
+read by ``enter()`` at the start of every hop. A *permission* names the grades of standing that it accepts.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ _LOST = (_UNKNOWN, psycopg2.extensions.TRANSACTION_STATUS_INERROR)
 class HopConnection(psycopg2.extensions.connection):
     """A connection on which a hop itself says BEGIN, together with its first statement.
 
-    psycopg2 would send it alone. Whether a transaction is open is what the protocol last said, so asking costs
-    nothing. A commit of what is lost
-    or failed raises: PostgreSQL itself answers COMMIT in a failed transaction with a quiet ROLLBACK.
+    psycopg2 would send it alone. Whether a transaction is open is what the protocol last said, so asking costs nothing.
+    A commit of what is lost or failed raises: PostgreSQL itself answers COMMIT in a failed transaction with a quiet
+    ROLLBACK.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

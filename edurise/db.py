@@ -2,9 +2,8 @@
 commits.
 
 A hop begins with the definer function ``enter()``, which finds the organization from the row at hand, sets
-``app.tenant`` and ``app.user`` for
-row-level security, and returns how the caller stands there. The permission that the caller's verb declared is checked
-before the function runs.
+``app.tenant`` and ``app.user`` for row-level security, and returns how the caller stands there. The permission that the
+caller's verb declared is checked before the function runs.
 """
 
 from __future__ import annotations
@@ -138,8 +137,7 @@ def insert_missing(session: Session, model: type[Base], **values: Any) -> bool:
 
 def add_row(session: Session, model: type[Base], **values: Any) -> None:
     """Insert a row that nothing will change in this hop, without the ORM's bookkeeping. Every column without a default
-    of
-    the database's is given."""
+    of the database's is given."""
     session.connection().execute(_inserting(model, missing=False), values)
 
 

@@ -1,10 +1,8 @@
 """The one error tree of the domain.
 
-An error carries a *kind* (what went wrong, in general), a *code* (what went wrong, exactly; stable, upper-case, part
-of the API) and
-parameters. It holds no HTTP number and no sentence: each edge (HTTP, sockets, actors) maps the kind its own way, and
-the text is made there
-from ``edurise/texts`` in the reader's language.
+An error carries a *kind* (what went wrong, in general), a *code* (what went wrong, exactly; stable, upper-case, part of
+the API) and parameters. It holds no HTTP number and no sentence: each edge (HTTP, sockets, actors) maps the kind its
+own way, and the text is made there from ``edurise/texts`` in the reader's language.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 and compares.
 
 Roles: ``edurise_owner`` owns and migrates, ``edurise_app`` serves requests, ``edurise_system`` does log-in, relay and
-platform work. Under FORCE
-the owner is policed too, so it has a policy of its own (without it an UPDATE in a migration would silently touch
-nothing).
+platform work. Under FORCE the owner is policed too, so it has a policy of its own (without it an UPDATE in a migration
+would silently touch nothing).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Success envelopes, written with orjson around the data's own bytes.
 
 ``{"success": true, "message", "timestamp", "data"}``. The shapes are those of ``guards.Shape``; ``page`` and ``body``
-repeat the data's keys at the
-top level, because old clients read only there.
+repeat the data's keys at the top level, because old clients read only there.
 """
 
 from __future__ import annotations

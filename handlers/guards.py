@@ -89,10 +89,9 @@ def describe(
 
     ``out`` is one item where ``shape`` is page, array or listed. ``also`` are further statuses of the same answer: 200
     beside 201 where a repeated call finds what an earlier one made. ``errors`` are codes beyond those of the verb's
-    guard
-    and body. ``idempotent``: the verb reads ``Idempotency-Key``. ``limited``: its answers carry RateLimit headers.
-    ``media_types`` are those of the request's body, ``produces`` that of an answer of shape ``bytes``; ``examples`` are
-    named bodies of requests.
+    guard and body. ``idempotent``: the verb reads ``Idempotency-Key``. ``limited``: its answers carry RateLimit
+    headers. ``media_types`` are those of the request's body, ``produces`` that of an answer of shape ``bytes``;
+    ``examples`` are named bodies of requests.
     """
     told = Description(
         summary=summary,

@@ -35,8 +35,7 @@ def create(session: Session, who: Principal, data: dict[str, Any], key: str | No
     course).
 
     ``key`` makes a repeat return the first course; raises Conflict (IDEMPOTENCY_KEY_REUSED) for another body under the
-    same key, Invalid for an
-    unknown category or a price finer than the currency.
+    same key, Invalid for an unknown category or a price finer than the currency.
     """
     digest = hashlib.sha256(orjson.dumps(data, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest() if key else None
     repeated = _by_key(session, who, key)

@@ -42,8 +42,7 @@ _NEWEST_FIRST = (
 @dataclass(frozen=True)
 class Listed:
     """Applications for one reader. ``decides`` says whether the reader decides over them, ``everywhere`` that the
-    reader
-    is a platform administrator, who is shown those of every organization."""
+    reader is a platform administrator, who is shown those of every organization."""
 
     decides: bool
     everywhere: bool

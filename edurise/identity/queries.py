@@ -36,9 +36,8 @@ def me(session: Session, who: Principal) -> dict[str, Any]:
 def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict[str, Any]:
     """A person as the contract's User.
 
-    ``is_staff`` is the administrator role of the organization, ``is_approved_teacher`` its teacher role,
-    ``is_teacher`` either that or a
-    teacher application in any state, ``is_superuser`` the platform flag. Raises NotFound.
+    ``is_staff`` is the administrator role of the organization, ``is_approved_teacher`` its teacher role, ``is_teacher``
+    either that or a teacher application in any state, ``is_superuser`` the platform flag. Raises NotFound.
     """
     person = first(session, select(*_PERSON).where(Person.id == person_id))
     if person is None:

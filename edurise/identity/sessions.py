@@ -1,8 +1,8 @@
 """Log-in sessions and their refresh tokens. System role only: the application role has no grant on these tables.
 
 A refresh token is used once. Clients refresh in parallel with one token, so a rotated token is accepted again within
-the grace and gets a
-successor of its own; later it can only be a stolen copy, and the whole family (the session) is revoked.
+the grace and gets a successor of its own; later it can only be a stolen copy, and the whole family (the session) is
+revoked.
 """
 
 from __future__ import annotations
@@ -81,8 +81,7 @@ def refresh(session: Session, token: str, wanted: UUID | None, life: Lifetimes) 
     """Rotate a refresh token and return what the next access token says, moved to organization ``wanted`` if given.
 
     Raises Unauthenticated (TOKEN_INVALID) for an unknown, expired or revoked one, Forbidden for an organization that
-    the person may not
-    enter. Returns Stolen instead of raising, because the revocation must be committed.
+    the person may not enter. Returns Stolen instead of raising, because the revocation must be committed.
     """
     now = moment(session)
     used = session.scalar(select(RefreshToken).where(RefreshToken.token_hash == _hash(token)))

@@ -53,9 +53,8 @@ def notify(
 ) -> bool:
     """Tell a person something, in their language: a row, and an event on their channel in the same transaction.
 
-    ``source_id`` is the event that it follows from; returns False, and tells nothing, where it was told before. The
-    hop must be that person's
-    (row-level security shows an actor nobody else's rows).
+    ``source_id`` is the event that it follows from; returns False, and tells nothing, where it was told before. The hop
+    must be that person's (row-level security shows an actor nobody else's rows).
     """
     language = people.contact(session, person_id)["language"]
     sort = KINDS[kind]

@@ -42,8 +42,7 @@ def start(session: Session, who: Principal, course_id: UUID, method: str, gatewa
     """Return the open payment of this learner for this course; the first call creates it, at the server's price.
 
     Raises Conflict: COURSE_NOT_ON_SALE, COURSE_IS_FREE, ALREADY_ENROLLED, COURSE_FULL, or IDEMPOTENCY_KEY_REUSED for
-    another purchase under
-    the same key.
+    another purchase under the same key.
     """
     price = courses.price_of(session, course_id)
     found = queries.by_key(session, who.tenant, who.person, key) if key else None
@@ -100,8 +99,8 @@ def settle(session: Session, who: Principal, payment_id: UUID, intent: Intent) -
     """Complete a payment whose intent succeeded, grant the course and enroll the learner; returns the payment's id.
 
     The browser's confirmation and the webhook both come here, together and repeatedly: the payment's row lock lets one
-    of them do it, the other
-    finds it done. Raises Conflict (PAYMENT_MISMATCH) where the gateway took another amount than was asked for.
+    of them do it, the other finds it done. Raises Conflict (PAYMENT_MISMATCH) where the gateway took another amount
+    than was asked for.
     """
     payment = _locked(session, payment_id)
     if payment.status == "completed":
