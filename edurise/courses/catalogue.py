@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from uuid import UUID
@@ -97,10 +98,14 @@ def listing(session: Session, who: Principal, filters: Filters, window: Window) 
     return Found(found.count, [views.course_view(row) | owned for row in found.rows])
 
 
+# A phrase in quotation marks is one word, whatever signs it holds.
+_TOKEN = re.compile(r'-?"[^"]*"|\S+')
+
+
 def _words(search: str | None) -> dict[str, str | None]:
     """What is searched for, and what is excluded by ``-word``: a course that holds such a word in either reading
     goes."""
-    words = (search or "").split()
+    words = _TOKEN.findall(search or "")
     unwanted = [word[1:] for word in words if word.startswith("-") and len(word) > 1]
     wanted = " ".join(word for word in words if not word.startswith("-"))
     return {"search": wanted or None, "without": " or ".join(unwanted) or None}
