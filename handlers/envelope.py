@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ import orjson
 from edurise.paging import Found
 
 COMPRESS_FROM = 1024
+_PAGE_BYTES = 128 * 1024
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
@@ -30,14 +31,18 @@ class Finished:
     twin: bytes | None = None
 
     def compressed(self) -> Finished:
-        """The same with its gzip twin, for answers that are sent many times."""
-        return Finished(
-            self.status, self.body, self.etag, gzip_once(self.body, 9) if len(self.body) > COMPRESS_FROM else None
-        )
+        """The same with its gzip twin, for answers that are sent many times.
+
+        A page is worth the better level; a list without pages may be megabytes, for which the loop has no time.
+        """
+        if len(self.body) <= COMPRESS_FROM:
+            return self
+        level = 6 if len(self.body) <= _PAGE_BYTES else 1
+        return replace(self, twin=gzip_once(self.body, level))
 
 
 def gzip_once(body: bytes, level: int = 1) -> bytes:
-    """Compress an answer; the lowest level, because it runs on the loop (12 KiB in a tenth of a millisecond)."""
+    """Compress an answer; by default at the lowest level, because it runs on the loop (some 13 µs a KiB)."""
     return gzip.compress(body, level, mtime=0)
 
 

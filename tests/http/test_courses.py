@@ -158,7 +158,9 @@ async def test_search_knows_words_stems_tags_and_teachers(world: World) -> None:
     assert set(await found_by(world, teacher, search="oven+or+pastry")) == {"Baking for two", "Running a bakery"}
     assert await found_by(world, teacher, search='"pastries+bakery"') == []
     assert set(await found_by(world, teacher, search='"running+a+bakery"')) == {"Running a bakery"}
-    assert set(await found_by(world, teacher, search='"breads+-+and+pastries"')) == {"Running a bakery"}, "a sign in a phrase"
+    assert set(await found_by(world, teacher, search='"breads+-+and+pastries"')) == {"Running a bakery"}, (
+        "a sign in a phrase"
+    )
     assert await found_by(world, teacher, search='bakery+-"breads+and+pastries"') == [], "an excluded phrase"
 
 
