@@ -65,6 +65,14 @@ class Settings:
     stripe_api_url: str
     smtp_url: str | None
     mail_sender: str
+    openai_api_key: str | None
+    openai_base_url: str
+    ai_model: str
+    ai_prompt_usd_per_m: float | None
+    ai_completion_usd_per_m: float | None
+    ai_questions_per_day: int
+    ai_streams: int
+    ai_stall_s: float
     delivery_steps_s: tuple[float, ...]
     delivery_resend_s: float
     worker_prefetch: int
@@ -115,7 +123,7 @@ def _bare(env: Env) -> dict[str, object]:
 
 def _prefixed(env: Env) -> dict[str, object]:
     with env.prefixed("EDU_"):
-        return {**_process(env), **_limits(env), **_vendors(env)}
+        return {**_process(env), **_limits(env), **_vendors(env), **_tutor(env)}
 
 
 def _process(env: Env) -> dict[str, object]:
@@ -170,6 +178,19 @@ def _vendors(env: Env) -> dict[str, object]:
     }
 
 
+def _tutor(env: Env) -> dict[str, object]:
+    return {
+        "openai_api_key": env.str("OPENAI_API_KEY", None),
+        "openai_base_url": env.str("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+        "ai_model": env.str("AI_MODEL", "gpt-4o-mini"),
+        "ai_prompt_usd_per_m": env.float("AI_PROMPT_USD_PER_M", None, validate=validate.Range(0)),
+        "ai_completion_usd_per_m": env.float("AI_COMPLETION_USD_PER_M", None, validate=validate.Range(0)),
+        "ai_questions_per_day": env.int("AI_QUESTIONS_PER_DAY", 100, validate=validate.Range(1)),
+        "ai_streams": env.int("AI_STREAMS", 256, validate=validate.Range(1, 10_000)),
+        "ai_stall_s": env.float("AI_STALL_S", 20.0, validate=validate.Range(0.1)),
+    }
+
+
 def _faults_of_production(settings: Settings) -> dict[str, list[str]]:
     """What embedded mode may leave out and production may not. A URL without its driver is refused in every mode."""
     faults: dict[str, list[str]] = {}
@@ -197,6 +218,7 @@ def _faults_of_production(settings: Settings) -> dict[str, list[str]]:
         "EDU_STRIPE_SECRET_KEY": settings.stripe_secret_key,
         "EDU_STRIPE_WEBHOOK_SECRET": settings.stripe_webhook_secret,
         "EDU_SMTP_URL": settings.smtp_url,
+        "EDU_OPENAI_API_KEY": settings.openai_api_key,
     }
     for name, value in needed.items():
         if not value:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MIGRATE_SECONDS = 120
 LOG_TAIL = 4_000
 STRIPE_SECRET = "whsec_of_the_stack"
+OPENAI_KEY = "sk-of-the-simulated-tutor"
 STRIPE_KEY = "sk_live_of_the_simulator"
 
 
@@ -228,6 +229,7 @@ class Stack:
             "EDU_STRIPE_SECRET_KEY": STRIPE_KEY,
             "EDU_STRIPE_WEBHOOK_SECRET": STRIPE_SECRET,
             "EDU_STRIPE_API_URL": f"http://127.0.0.1:{self._stripe_port}",
+            "EDU_OPENAI_API_KEY": OPENAI_KEY,
             "EDU_SMTP_URL": f"smtp://127.0.0.1:{self._smtp_port}",
             "EDU_ARGON2_MEMORY_KIB": "8",
             "EDU_ARGON2_TIME_COST": "1",
