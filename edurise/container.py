@@ -16,6 +16,8 @@ from edurise.adapters.folder_mailer import FolderMailer
 from edurise.adapters.limiters import RedisLimiter
 from edurise.adapters.readiness import Readiness
 from edurise.adapters.redis_announcer import RedisAnnouncer
+from edurise.adapters.redis_answers import RedisAnswers
+from edurise.adapters.redis_streams import RedisStreams
 from edurise.adapters.sandbox_gateway import SandboxGateway
 from edurise.adapters.smtp_mailer import SmtpMailer, smtp_settings
 from edurise.adapters.stripe_gateway import StripeGateway
@@ -72,6 +74,8 @@ class Container:
     gateways: Mapping[str, PaymentGateway]
     mailer: Mailer
     announcer: RedisAnnouncer
+    streams: RedisStreams
+    answers: RedisAnswers
     limiter: Limiter
     directory: Directory
     readiness: Readiness
@@ -89,7 +93,9 @@ class Container:
         await self.tasks.drain(self.settings.drain_s)
         for gateway in self.gateways.values():
             await gateway.close()
+        await self.answers.close()
         await self.announcer.close()
+        await self.streams.close()
         await self.readiness.close()
         await self.limiter.close()
         self.db.close()
@@ -126,6 +132,8 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         gateways=_gateways(settings),
         mailer=_mailer(settings, clock),
         announcer=announcer,
+        streams=RedisStreams(redis_url, settings.redis_prefix, clock),
+        answers=RedisAnswers(announcer),
         limiter=RedisLimiter(redis_url, settings.redis_prefix, settings.sensitive_calls_per_min, clock),
         directory=CachedDirectory(db, urlsplit(settings.public_url).hostname or ""),
         readiness=Readiness(db, redis_url),

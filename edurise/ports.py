@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -39,6 +39,25 @@ class Announcer(Protocol):
 
     async def ring(self, bell: str) -> None:
         """Wake whoever waits for ``bell`` (for example the relay, for ``outbox``)."""
+
+
+class Streams(Protocol):
+    """Ephemeral channels, the writing side: numbered as durable ones are, kept for a while, lost with Redis."""
+
+    async def append(
+        self,
+        channel: str,
+        type: str,  # noqa: A002 - the frame's own word
+        data: Mapping[str, object],
+        *,
+        renew: bool = False,
+        epoch: UUID | None = None,
+    ) -> ChannelEvent | None:
+        """Number, keep and publish an event. None: it was not taken, or nobody knows; never raises for that.
+
+        After a None go on with ``renew``, which begins another numbering, so that whoever follows the old one is told
+        that something is missing. With ``epoch`` an event is taken only while that numbering lasts.
+        """
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ SILENCE_S = 5.0
 BATCH = 500
 """Keys in one SUBSCRIBE, and messages handled before the loop gets a turn."""
 
-_UNREACHABLE = (RedisError, OSError, TimeoutError)
+UNREACHABLE = (RedisError, OSError, TimeoutError)
 
 
 class RedisAnnouncer:
@@ -46,7 +46,7 @@ class RedisAnnouncer:
     def __init__(self, url: str, prefix: str) -> None:
         self._url = url
         self._prefix = prefix
-        self._redis = _client(url, CALL_S)
+        self._redis = client(url, CALL_S)
         self._away_until = 0.0
         self.lost = 0
         """How many announcements could not be made, since the start."""
@@ -87,7 +87,7 @@ class RedisAnnouncer:
                 for key, body in messages:
                     pipeline.publish(key, body)
                 await pipeline.execute()
-        except _UNREACHABLE as failed:
+        except UNREACHABLE as failed:
             if self._away_until < now:
                 log.warning("announcements are dropped while Redis is away: %s", failed)
             self._away_until = now + AWAY_S
@@ -107,7 +107,7 @@ class RedisListener:
         bells: Iterable[str],
         restored: Callable[[], None] | None,
     ) -> None:
-        self._redis = _client(url, None)
+        self._redis = client(url, None)
         self._event = event
         self._bell = bell
         self._restored = restored
@@ -153,7 +153,7 @@ class RedisListener:
 
     async def _flush(self, connection: AbstractConnection) -> None:
         """Bring the subscriptions to what is wanted, many at a time; a failure is the reading side's to find."""
-        with suppress(*_UNREACHABLE):
+        with suppress(*UNREACHABLE):
             while self._changed and connection is self._connection and connection.is_connected:
                 batch = [self._changed.pop() for _ in range(min(BATCH, len(self._changed)))]
                 if joined := [key for key in batch if key in self._wanted]:
@@ -180,7 +180,7 @@ class RedisListener:
                 if self._restored is not None:
                     self._restored()
                 await self._read(connection)
-            except _UNREACHABLE as failed:
+            except UNREACHABLE as failed:
                 if failures == 0:
                     log.warning("the connection to Redis was lost: %s", failed)
             finally:
@@ -236,14 +236,17 @@ class RedisListener:
             log.exception("a message of Redis on %s was dropped", name)
 
 
-def _client(url: str, socket_timeout: float | None) -> Redis:
-    """A client that tries once more, at once, where a connection went stale; longer pauses are its callers' affair."""
+def client(url: str, socket_timeout: float | None, attempts: int = 1) -> Redis:
+    """A client that tries once more, at once, where a connection went stale; longer pauses are its callers' affair.
+
+    ``attempts`` 0 is for what must not be made twice.
+    """
     return Redis.from_url(
         url,
         protocol=2,  # with 3 the messages of a subscription are pushed past the reader
         socket_connect_timeout=CALL_S,
         socket_timeout=socket_timeout,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), attempts),
         health_check_interval=0,
     )
 

@@ -241,7 +241,8 @@ class SocketHandler(WebSocketHandler):
             while jobs and peer is not None and not peer.closed:
                 job, ref = jobs.popleft()
                 try:
-                    await job()
+                    async with self.hub.turns:
+                        await job()
                 except Unauthenticated as refused:
                     peer.refuse(Close.UNAUTHENTICATED, refused.code)
                 except DomainError as refused:

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from edurise import channels
 from edurise.channels import Replay
 from edurise.config import Settings
 from edurise.db import Database
@@ -23,11 +22,15 @@ from edurise.ports import ChannelEvent, Clock
 from handlers.ws.crowd import Crowd
 from handlers.ws.frames import Message, control_frame
 from handlers.ws.peer import Peer, Subscription
+from handlers.ws.stores import EPHEMERAL, Store, StoredChannels
 from handlers.ws.topic import Topic
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+TURNS = 64
+"""Frames and openings that are worked on at a time. A class of a thousand that comes at once waits here, in order, and
+not in the database's backlog, where who is too many is refused."""
 GAP_S = 0.02
 """How long a missing event may still come by the fast path: two processes announce in any order."""
 
@@ -76,6 +79,9 @@ class SocketContainer(Protocol):
     @property
     def announcer(self) -> FastPath: ...
 
+    @property
+    def streams(self) -> Store: ...
+
 
 class Hub:
     """Every open socket and every followed channel of this process."""
@@ -84,10 +90,12 @@ class Hub:
         self.c = c
         self.crowd = Crowd()
         self.draining = False
+        self.turns = asyncio.Semaphore(TURNS)
         self.repairs = 0
         """Gaps that were filled from the database, since the start."""
         self.renumbered = 0
         """Channels whose followers had to load the state anew, since the start."""
+        self._durable = StoredChannels(c.db)
         self._topics: dict[str, Topic] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._beat: asyncio.Task[None] | None = None
@@ -198,11 +206,18 @@ class Hub:
             self._repair(topic)
 
     async def reconcile(self) -> None:
-        """Compare the channels that are followed with their stored heads, in one statement; fetch what is missing."""
-        names = [topic.name for topic in self._topics.values() if topic.offset is not None]
-        if not names:
-            return
-        found = await self.c.db.system(channels.heads, names)
+        """Compare what is followed with the stored heads, one question a store, and fetch what is missing."""
+        kept: dict[Store, list[str]] = {}
+        for topic in self._topics.values():
+            if topic.offset is not None:
+                kept.setdefault(self._store(topic.name), []).append(topic.name)
+        outcomes = await asyncio.gather(*(self._compare(*one) for one in kept.items()), return_exceptions=True)
+        for failed in outcomes:
+            if failed is not None:
+                raise failed
+
+    async def _compare(self, store: Store, names: Sequence[str]) -> None:
+        found = await store.heads(names)
         for name in names:
             topic = self._topics.get(name)
             if topic is None or topic.offset is None:
@@ -241,11 +256,14 @@ class Hub:
         try:
             await self.reconcile()
         except DomainError as failed:
-            log.warning("channels could not be compared with the database: %s", failed.code)
+            log.warning("channels could not be compared with what is stored: %s", failed.code)
         finally:
             self._reconciling = False
 
     # Parts
+
+    def _store(self, name: str) -> Store:
+        return self.c.streams if name.partition(":")[0] in EPHEMERAL else self._durable
 
     def _follow(self, name: str) -> Topic:
         topic = self._topics[name] = Topic(name)
@@ -265,7 +283,7 @@ class Hub:
                 for message in recent:
                     subscription.give(message)
                 return not subscription.peer.closed
-            found: Replay = await self.c.db.system(channels.replay, topic.name, subscription.offset, topic.epoch)
+            found = await self._store(topic.name).read(topic.name, subscription.offset, topic.epoch)
             if not found.recovered:  # trimmed under our hands, or numbered anew
                 self._renumber(topic, found)
                 self._tell_to_reload([subscription.peer], topic.name, found)
@@ -283,7 +301,7 @@ class Hub:
         try:
             await asyncio.sleep(GAP_S)
             while topic.offset is not None and not topic.idle and not topic.complete:
-                found: Replay = await self.c.db.system(channels.replay, topic.name, topic.offset, topic.epoch)
+                found = await self._store(topic.name).read(topic.name, topic.offset, topic.epoch)
                 if not found.recovered:
                     self._renumber(topic, found)
                 for event in found.events:

@@ -24,7 +24,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "edurise/tenants/directory.py": 1,
     "handlers/observing.py": 1,
     "handlers/ws/base.py": 1,
-    "handlers/ws/hub.py": 3,
+    "handlers/ws/stores.py": 2,
 }
 
 SCOPES: dict[Rule, tuple[str, ...]] = {

@@ -26,6 +26,7 @@ from edurise import channels
 from edurise.adapters.clock import SetClock
 from edurise.adapters.migrations import migrate
 from edurise.adapters.redis_announcer import RedisAnnouncer
+from edurise.adapters.redis_streams import RedisStreams
 from edurise.authz import Principal
 from edurise.config import Settings, read_settings
 from edurise.db import AfterCommit, Database, Urls
@@ -74,6 +75,7 @@ class FakeContainer:
     db: Database
     tokens: PaperTokens
     announcer: RedisAnnouncer
+    streams: RedisStreams
 
 
 @dataclass
@@ -203,7 +205,8 @@ async def running_site(database: Database, clock: SetClock, redis_url: str, **se
     """A site on a free port of the tests' range, whose timer is moved by hand."""
     told = read_settings({"EDU_MODE": "test", **settings})
     announcer = RedisAnnouncer(redis_url, redis_prefix())
-    c = FakeContainer(told, clock, database, PaperTokens(clock), announcer)
+    streams = RedisStreams(redis_url, redis_prefix(), clock)
+    c = FakeContainer(told, clock, database, PaperTokens(clock), announcer, streams)
     hub = Hub(c)
     application = Application([*session.routes, *notifications.routes], hub=hub)
     server = HTTPServer(application)
@@ -229,6 +232,7 @@ async def running_site(database: Database, clock: SetClock, redis_url: str, **se
         await server.close_all_connections()
         await asyncio.gather(*site.announcing)
         await announcer.close()
+        await streams.close()
 
 
 Connect = Callable[..., Awaitable[Client]]
