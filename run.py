@@ -33,7 +33,7 @@ from edurise.adapters.embedded.process import EmbeddedError
 from edurise.adapters.local_transport import LocalTransport
 from edurise.adapters.logs import configure_logs
 from edurise.adapters.migrations import migrate as upgrade
-from edurise.adapters.provision import ProvisionError, provision, provision_sql
+from edurise.adapters.provision import ProvisionError, RolePasswords, provision, provision_sql
 from edurise.adapters.rabbit import RabbitTransport
 from edurise.adapters.resources import Resources, resources
 from edurise.config import Settings, SettingsError, read_settings
@@ -377,17 +377,20 @@ def provision_roles(
     ] = "",
     database: Annotated[str, typer.Option(help="Name of the database.")] = "edurise",
     show: Annotated[bool, typer.Option("--print", help="Print the statements and run nothing.")] = False,
+    with_passwords: Annotated[
+        bool, typer.Option("--with-passwords", help="Give the roles the passwords of the three DATABASE_ URLs.")
+    ] = False,
 ) -> None:
-    """Create the roles and the database; passwords are the operator's to set unless --admin-url points to a trusted
-    server."""
+    """Create the roles and the database, as the administrator of --admin-url or DATABASE_ADMIN_URL; print the
+    statements where neither is given. Passwords stay as they are unless --with-passwords is."""
     with refusals():
-        if show or not admin_url:
+        admin = admin_url or (None if show else _settings().database_admin_url)
+        if show or not admin:
             typer.echo(provision_sql(database))
             return
-        made = provision(admin_url, database, None)
-        typer.echo(
-            f"DATABASE_URL={made.application}\nDATABASE_OWNER_URL={made.owner}\nDATABASE_SYSTEM_URL={made.system}"
-        )
+        made = provision(admin, database, RolePasswords.named_in(_settings()) if with_passwords else None)
+        named = f"DATABASE_URL={made.application}\nDATABASE_OWNER_URL={made.owner}\nDATABASE_SYSTEM_URL={made.system}"
+        typer.echo(f"{database} is provisioned" if with_passwords else named)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -129,6 +130,18 @@ class Stage:
             self.settings(PORT=port, EDU_PUBLIC_URL=f"http://127.0.0.1:{port}", EDU_CPU=CORE, **settings),
         )
 
+    def probed_web(self, **settings: str) -> tuple[Child, int]:
+        """A new web process with a probe in its loop, and the probe's port; the caller stops it."""
+        port, probe = str(next(self._ports)), str(next(self._ports))
+        environment = self.settings(PORT=port, EDU_PUBLIC_URL=f"http://127.0.0.1:{port}", EDU_CPU=CORE, **settings)
+        return self._child(f"probed web {port}", ["-m", "benchmarks.probe", probe], environment), int(probe)
+
+    def bare_sockets(self) -> tuple[Child, int]:
+        """The same of the bare WebSocketHandler, on the core of the measured process."""
+        port, probe = str(next(self._ports)), str(next(self._ports))
+        arguments = ["-m", "benchmarks.bare_sockets", port, CORE, probe]
+        return self._child(f"bare sockets {port}", arguments, {"PORT": port}), int(probe)
+
     def part(self, verb: str, **settings: str) -> Child:
         """A worker, relay or scheduler."""
         return self.spawn(verb, ["run.py", verb], self.settings(**settings), ready=f"EduRise {verb}")
@@ -223,6 +236,8 @@ def stage(first_port: int, *, profile_to: Path | None = None) -> Iterator[Stage]
         raise ServiceMissing(
             f"no {' and no '.join(missing)} answers; see tests/harness/machine.py for how they are found"
         )
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # for thousands of sockets; children inherit it
     with own_database("bench") as urls, tempfile.TemporaryDirectory(prefix="edurise-bench-") as directory:
         migrate(urls.owner)
         bulk = seed_bulk(urls.owner, "1x", PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4).hash)

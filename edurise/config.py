@@ -37,6 +37,7 @@ class Settings:
     database_url: str | None
     database_owner_url: str | None
     database_system_url: str | None
+    database_admin_url: str | None
     redis_url: str | None
     redis_prefix: str
     amqp_url: str | None
@@ -115,6 +116,7 @@ def _bare(env: Env) -> dict[str, object]:
         "database_url": database,
         "database_owner_url": env.str("DATABASE_OWNER_URL", None),
         "database_system_url": env.str("DATABASE_SYSTEM_URL", None),
+        "database_admin_url": env.str("DATABASE_ADMIN_URL", None),
         "redis_url": env.str("REDIS_URL", None),
         "amqp_url": env.str("AMQP_URL", None),
         "port": env.int("PORT", 8000, validate=validate.Range(0, 65535)),
@@ -198,6 +200,7 @@ def _faults_of_production(settings: Settings) -> dict[str, list[str]]:
         "DATABASE_URL": settings.database_url,
         "DATABASE_OWNER_URL": settings.database_owner_url,
         "DATABASE_SYSTEM_URL": settings.database_system_url,
+        "DATABASE_ADMIN_URL": settings.database_admin_url,
     }
     for name, url in urls.items():
         if url is not None and not url.startswith("postgresql+psycopg2://"):

@@ -12,8 +12,10 @@ import structlog
 
 from edurise.adapters.argon2_hasher import Argon2Hasher
 from edurise.adapters.clock import SystemClock
+from edurise.adapters.embedded_tutor import EmbeddedTutor
 from edurise.adapters.folder_mailer import FolderMailer
 from edurise.adapters.limiters import RedisLimiter
+from edurise.adapters.openai_tutor import OpenAITutor
 from edurise.adapters.readiness import Readiness
 from edurise.adapters.redis_announcer import RedisAnnouncer
 from edurise.adapters.redis_answers import RedisAnswers
@@ -21,6 +23,7 @@ from edurise.adapters.redis_streams import RedisStreams
 from edurise.adapters.sandbox_gateway import SandboxGateway
 from edurise.adapters.smtp_mailer import SmtpMailer, smtp_settings
 from edurise.adapters.stripe_gateway import StripeGateway
+from edurise.ai.ports import Tutor
 from edurise.config import Settings, SettingsError
 from edurise.db import AfterCommit, Database, Urls
 from edurise.errors import NotFound
@@ -76,6 +79,7 @@ class Container:
     announcer: RedisAnnouncer
     streams: RedisStreams
     answers: RedisAnswers
+    tutor: Tutor
     limiter: Limiter
     directory: Directory
     readiness: Readiness
@@ -94,6 +98,7 @@ class Container:
         for gateway in self.gateways.values():
             await gateway.close()
         await self.answers.close()
+        await self.tutor.close()
         await self.announcer.close()
         await self.streams.close()
         await self.readiness.close()
@@ -134,6 +139,7 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         announcer=announcer,
         streams=RedisStreams(redis_url, settings.redis_prefix, clock),
         answers=RedisAnswers(announcer),
+        tutor=_tutor(settings),
         limiter=RedisLimiter(redis_url, settings.redis_prefix, settings.sensitive_calls_per_min, clock),
         directory=CachedDirectory(db, urlsplit(settings.public_url).hostname or ""),
         readiness=Readiness(db, redis_url),
@@ -171,6 +177,18 @@ def _gateways(settings: Settings) -> dict[str, PaymentGateway]:
         )
         return {"stripe": stripe}
     return {"stripe": SandboxGateway(derive(settings.secret_key, "sandbox-gateway"))}
+
+
+def _tutor(settings: Settings) -> Tutor:
+    """Without a key the embedded tutor quotes the course and says so; production refuses to start so."""
+    if settings.openai_api_key:
+        return OpenAITutor(
+            api_key=settings.openai_api_key,
+            model=settings.ai_model,
+            base_url=settings.openai_base_url,
+            stall_s=settings.ai_stall_s,
+        )
+    return EmbeddedTutor()
 
 
 def _mailer(settings: Settings, clock: Clock) -> Mailer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import edurise.activity
+import edurise.ai.models
 import edurise.audit
 import edurise.channels
 import edurise.courses.models
@@ -10,6 +11,7 @@ import edurise.deliveries
 import edurise.enrollments.models
 import edurise.identity.models
 import edurise.leases
+import edurise.live.models
 import edurise.notifications.models
 import edurise.outbox
 import edurise.payments.models

@@ -10,20 +10,21 @@ from tornado.web import Application
 
 from edurise.adapters.limiters import ProcessLimiter
 from edurise.container import Container
-from handlers import courses, docs, enrollments, health, identity, notifications, payments, tenants
+from handlers import ai, courses, docs, enrollments, health, identity, notifications, payments, tenants
 from handlers.caching import PublicCache
 from handlers.edge import Edge
 from handlers.guards import check_all
 from handlers.observing import Observer
 from handlers.refusals import RefusingHandler
 from handlers.routing import Aliases, Routes
+from handlers.ws import ai as tutor_socket
 from handlers.ws import notifications as notifications_door
 from handlers.ws import session as session_socket
 from handlers.ws.hub import Hub
 
 VERSION = "0.1.0"
-_REST = (health, docs, identity, tenants, courses, enrollments, payments, notifications)
-_SOCKETS = (notifications_door, session_socket)
+_REST = (health, docs, identity, tenants, courses, enrollments, payments, notifications, ai)
+_SOCKETS = (notifications_door, tutor_socket, session_socket)
 ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]
 ALIASES: Aliases = [alias for module in _REST for alias in module.aliases]
 _HEADER_BYTES = 32 * 1024

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import uvloop
 from tornado.ioloop import IOLoop
 
-from edurise.adapters.clock import SetClock
 from edurise.adapters.migrations import migrate
 from edurise.adapters.provision import DatabaseUrls
 from edurise.config import Settings, read_settings
-from edurise.container import build
-from edurise.db import Urls
-from tests.harness.machine import amqp_prefix, forget_keys, own_database, redis_prefix, require
+from tests.harness.machine import amqp_prefix, own_database, redis_prefix
 from tests.harness.world import World
+from tests.harness.worlds import running
 
 
 @pytest.fixture(scope="session")
@@ -61,15 +58,5 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def world(io_loop: IOLoop, database: DatabaseUrls, settings: Settings) -> Iterator[World]:
     """A running web process inside this one."""
-    redis_url = require("redis")
-    clock = SetClock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1))
-
-    async def start() -> World:
-        found = World(build(settings, Urls(database.application, database.system), redis_url, clock), clock)
-        await found.start()
-        return found
-
-    running: World = io_loop.run_sync(start)
-    yield running
-    io_loop.run_sync(running.stop)
-    forget_keys(redis_prefix())
+    with running(io_loop, database, settings) as found:
+        yield found

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from edurise.adapters.migrations import head
+from edurise.adapters.tls import certificate_fault, exposure
 from edurise.config import Settings
 
 _ROLE = """
@@ -28,7 +29,12 @@ _PATIENCE_S = 5
 
 def faults_of(settings: Settings) -> list[str]:
     """Every fault, in the order in which it is best mended."""
-    return [*_database_faults(settings), *asyncio.run(_broker_faults(settings)), *_stand_ins(settings)]
+    return [
+        *_database_faults(settings),
+        *asyncio.run(_broker_faults(settings)),
+        *_stand_ins(settings),
+        *_exposures(settings),
+    ]
 
 
 def _database_faults(settings: Settings) -> Iterator[str]:
@@ -64,7 +70,7 @@ def _role_faults(name: str, url: str) -> Iterator[str]:
                         "run `python run.py migrate`."
                     )
     except DBAPIError as refused:
-        yield f"{name}: {str(refused.orig).strip().splitlines()[0]}"
+        yield f"{name}: {certificate_fault(url) or str(refused.orig).strip().splitlines()[0]}"
     finally:
         engine.dispose()
 
@@ -76,18 +82,46 @@ async def _broker_faults(settings: Settings) -> list[str]:
         try:
             await redis.ping()
         except (RedisError, OSError, TimeoutError) as refused:
-            found.append(f"REDIS_URL: {refused}")
+            fault = await asyncio.to_thread(certificate_fault, settings.redis_url)
+            found.append(f"REDIS_URL: {fault or refused}")
         finally:
             await redis.aclose()
     if settings.amqp_url is not None:
-        try:
-            connection = await asyncio.wait_for(aio_pika.connect(settings.amqp_url), _PATIENCE_S)
-            await connection.close()
-        except (aio_pika.exceptions.AMQPError, OSError, TimeoutError) as refused:
-            found.append(f"AMQP_URL: {str(refused) or 'RabbitMQ does not answer'}")
+        # Asked before the library, which logs at length what it does not believe.
+        fault = await asyncio.to_thread(certificate_fault, settings.amqp_url)
+        fault = fault or await _rabbit_fault(settings.amqp_url)
+        if fault is not None:
+            found.append(f"AMQP_URL: {fault}")
     return found
+
+
+async def _rabbit_fault(url: str) -> str | None:
+    try:
+        connection = await asyncio.wait_for(aio_pika.connect(url), _PATIENCE_S)
+        await connection.close()
+    except (aio_pika.exceptions.AMQPError, OSError, TimeoutError) as refused:
+        return str(refused) or "RabbitMQ does not answer"
+    except StopAsyncIteration:  # what aiormq raises when the other side closes during the handshake
+        return "the connection was closed before RabbitMQ answered"
+    return None
 
 
 def _stand_ins(settings: Settings) -> Iterator[str]:
     if settings.production and settings.stripe_secret_key and settings.stripe_secret_key.startswith("sk_test_"):
         yield "EDU_STRIPE_SECRET_KEY: this is a test key; no money would move."
+
+
+def _exposures(settings: Settings) -> Iterator[str]:
+    """Connections of production that anybody on their way could read or take over."""
+    if not settings.production:
+        return
+    named = {
+        "DATABASE_URL": settings.database_url,
+        "DATABASE_SYSTEM_URL": settings.database_system_url,
+        "DATABASE_OWNER_URL": settings.database_owner_url,
+        "REDIS_URL": settings.redis_url,
+        "AMQP_URL": settings.amqp_url,
+    }
+    for name, url in named.items():
+        if url is not None and (fault := exposure(url)) is not None:
+            yield f"{name}: {fault}"

@@ -12,6 +12,7 @@ from limits.strategies import FixedWindowRateLimiter
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
+from edurise.adapters.tls import share_tls
 from edurise.errors import Limited
 from edurise.ports import Allowance, Clock
 
@@ -39,6 +40,7 @@ class RedisLimiter:
     def __init__(self, url: str, prefix: str, per_minute: int, clock: Clock) -> None:
         self._item = RateLimitItemPerMinute(per_minute)
         self._pool = ConnectionPool.from_url(url)
+        share_tls(self._pool)
         options: dict[str, Any] = {
             "connection_pool": self._pool
         }  # the pool knows the address; the library types its options too narrowly

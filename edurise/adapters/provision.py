@@ -22,6 +22,8 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
+from edurise.config import Settings
+
 OWNER = "edurise_owner"
 APPLICATION = "edurise_app"
 SYSTEM = "edurise_system"
@@ -87,6 +89,22 @@ class RolePasswords:
                 os.link(temporary, path)
             Path(temporary).unlink()
         return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    @classmethod
+    def named_in(cls, settings: Settings) -> RolePasswords:
+        """Return the passwords of the three URLs. Raises ProvisionError for one of another role, or without one."""
+        named = {
+            OWNER: ("DATABASE_OWNER_URL", settings.database_owner_url),
+            APPLICATION: ("DATABASE_URL", settings.database_url),
+            SYSTEM: ("DATABASE_SYSTEM_URL", settings.database_system_url),
+        }
+        found = []
+        for role, (name, url) in named.items():
+            parts = make_url(url) if url else None
+            if parts is None or parts.username != role or not parts.password:
+                raise ProvisionError(f"{name} must name the role {role} and its password.")
+            found.append(str(parts.password))
+        return cls(*found)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from edurise.adapters.migrations import head, known
+from edurise.adapters.tls import share_tls
 from edurise.db import Database
 from edurise.errors import DomainError, Overloaded
 
@@ -25,6 +26,7 @@ class Readiness:
     def __init__(self, db: Database, redis_url: str) -> None:
         self._db = db
         self._redis = Redis.from_url(redis_url, socket_timeout=_PATIENCE_S, socket_connect_timeout=_PATIENCE_S)
+        share_tls(self._redis.connection_pool)
         self._head = head()
         self._older = known() - {self._head}
 

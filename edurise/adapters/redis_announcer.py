@@ -22,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from edurise.adapters.tls import share_tls
 from edurise.ports import ChannelEvent
 
 log = logging.getLogger(__name__)
@@ -241,7 +242,7 @@ def client(url: str, socket_timeout: float | None, attempts: int = 1) -> Redis:
 
     ``attempts`` 0 is for what must not be made twice.
     """
-    return Redis.from_url(
+    made = Redis.from_url(
         url,
         protocol=2,  # with 3 the messages of a subscription are pushed past the reader
         socket_connect_timeout=CALL_S,
@@ -249,6 +250,8 @@ def client(url: str, socket_timeout: float | None, attempts: int = 1) -> Redis:
         retry=Retry(NoBackoff(), attempts),
         health_check_interval=0,
     )
+    share_tls(made.connection_pool)
+    return made
 
 
 def _encode(event: ChannelEvent) -> bytes:

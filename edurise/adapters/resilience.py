@@ -141,6 +141,7 @@ async def call(
     breaker: CircuitBreaker,
     budget: RetryBudget,
     retry_on: Callable[[Exception], bool],
+    asked_pause_s: Callable[[Exception], float | None] = lambda _: None,
     backoff_s: float = 0.2,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
@@ -149,7 +150,8 @@ async def call(
 
     ``retry_on`` tells failures of the service, which count against the breaker and may be retried, from answers about
     this one request, which are raised at once. A time-out is always a failure. Between attempts it waits ``backoff_s``
-    * 2^(n-1) seconds, of which the upper half is random. Raises CircuitOpenError, or the last failure.
+    * 2^(n-1) seconds, of which the upper half is random, but no less than the failure asks for (``asked_pause_s``,
+    None where it does not). Raises CircuitOpenError, or the last failure.
     """
     budget.deposit()
     number = 0
@@ -166,10 +168,11 @@ async def call(
             breaker.failed(permit)
             if number >= attempts or not budget.withdraw():
                 raise
+            asked_s = asked_pause_s(failure) or 0.0
         except BaseException:
             breaker.released(permit)
             raise
         else:
             breaker.succeeded(permit)
             return answer
-        await sleep(backoff_s * 2 ** (number - 1) * (0.5 + 0.5 * jitter()))
+        await sleep(max(asked_s, backoff_s * 2 ** (number - 1) * (0.5 + 0.5 * jitter())))

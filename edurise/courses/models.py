@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -116,7 +117,10 @@ class Lesson(TenantScoped, Base):
         ForeignKeyConstraint(["tenant_id", "module_id"], ["modules.tenant_id", "modules.id"], ondelete="CASCADE"),
         Index(None, "tenant_id", "course_id", "module_id", "position"),
         Index(None, "tenant_id", "module_id"),
+        Index(None, "search", postgresql_using="gin"),
     )
+    # What the database makes of the text is read by its search function only, never with the row.
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy's own attribute
 
     course_id: Mapped[UUID]
     module_id: Mapped[UUID]
@@ -130,6 +134,9 @@ class Lesson(TenantScoped, Base):
     position: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    search: Mapped[Any] = mapped_column(
+        TSVECTOR, Computed("lesson_search(title, description, content)", persisted=True), deferred=True
+    )
 
 
 class CatalogueEntry(Base):

@@ -6,13 +6,13 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
-from edurise.db import first, rows
+from edurise.db import first, moment, rows
 from edurise.errors import NotFound
-from edurise.tenants.models import Membership, Organization
+from edurise.tenants.models import CourseStanding, Membership, Organization
 
 MAIN = UUID("00000000-0000-7000-8000-000000000001")
 
@@ -38,6 +38,20 @@ _NAMES = select(Organization.id, Organization.name).where(
     Organization.id == any_(bindparam("ids", type_=ARRAY(Uuid())))
 )
 _BY_ID = select(*_ORGANIZATION).where(Organization.id == bindparam("id"), Organization.is_active)
+_LASTS = or_(CourseStanding.until.is_(None), CourseStanding.until > bindparam("now"))
+_LEARNERS = (
+    select(CourseStanding.person_id)
+    .where(
+        CourseStanding.tenant_id == bindparam("tenant"),
+        CourseStanding.course_id == bindparam("course"),
+        CourseStanding.kind == "learner",
+        _LASTS,
+    )
+    .order_by(CourseStanding.person_id)
+)
+_STANDINGS = select(CourseStanding.course_id, CourseStanding.kind).where(
+    CourseStanding.person_id == bindparam("person"), _LASTS
+)
 
 
 def id_of(named: UUID | str) -> UUID:
@@ -112,6 +126,21 @@ def first_of(session: Session, person_id: UUID) -> UUID | None:
         .order_by(Membership.created_at, Membership.id)
         .limit(1)
     )
+
+
+def learners_of(session: Session, tenant_id: UUID, course_id: UUID) -> list[UUID]:
+    """Who may open the course as a learner now, by id; one statement."""
+    values = {"tenant": tenant_id, "course": course_id, "now": moment(session)}
+    return [row["person_id"] for row in rows(session, _LEARNERS, values)]
+
+
+def standings_of(session: Session, person_id: UUID) -> dict[UUID, frozenset[str]]:
+    """How a person stands in courses, ``staff`` or ``learner``, by course; one statement. Over all organizations in the
+    self scope, else in the acting one."""
+    found: dict[UUID, frozenset[str]] = {}
+    for row in rows(session, _STANDINGS, {"person": person_id, "now": moment(session)}):
+        found[row["course_id"]] = found.get(row["course_id"], frozenset()) | {row["kind"]}
+    return found
 
 
 def organization_view(row: dict[str, Any]) -> dict[str, Any]:

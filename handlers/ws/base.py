@@ -76,9 +76,9 @@ class SocketHandler(WebSocketHandler):
         """A parameter of the query, empty if it is absent; what is no UTF-8 becomes text that no check accepts."""
         return self.request.query_arguments.get(name, [b""])[-1].decode(errors="replace")
 
-    def position(self) -> tuple[int | None, UUID | None]:
+    def position(self, prefix: str = "") -> tuple[int | None, UUID | None]:
         """(offset, epoch) of the query; None for what is absent or is no position, as of one that has nothing yet."""
-        offset, epoch = self.asked("offset"), self.asked("epoch")
+        offset, epoch = self.asked(f"{prefix}offset"), self.asked(f"{prefix}epoch")
         after = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 19 else None
         return after, uuid_or_none(epoch)
 

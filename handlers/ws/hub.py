@@ -95,6 +95,10 @@ class Hub:
         """Gaps that were filled from the database, since the start."""
         self.renumbered = 0
         """Channels whose followers had to load the state anew, since the start."""
+        self.each_tick: list[Callable[[], None]] = []
+        """What else is done each second."""
+        self.heard: dict[str, Callable[[ChannelEvent], None]] = {}
+        """By kind of channel: who in this process is told of each event that a followed channel takes, in order."""
         self._durable = StoredChannels(c.db)
         self._topics: dict[str, Topic] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -233,6 +237,8 @@ class Hub:
         self.sweep()
         self.crowd.ping()
         self._reconcile_soon()
+        for also in self.each_tick:
+            also()
 
     def sweep(self) -> None:
         """Close the sockets whose session or token is over; call it too when a revocation becomes known."""
@@ -266,7 +272,7 @@ class Hub:
         return self.c.streams if name.partition(":")[0] in EPHEMERAL else self._durable
 
     def _follow(self, name: str) -> Topic:
-        topic = self._topics[name] = Topic(name)
+        topic = self._topics[name] = Topic(name, self.heard.get(name.partition(":")[0]))
         self._listener.follow(name)
         return topic
 

@@ -10,12 +10,12 @@ from uuid import UUID
 from edurise import channels
 from edurise.authz import ANY_PERSON, About, Permission, Principal
 from edurise.channels import Replay
-from edurise.errors import Invalid, Limited, NotFound, Problem, Unauthenticated
+from edurise.errors import Invalid, Limited, NotFound, Problem
 from edurise.identity import liveness
 from handlers.guards import permit
-from handlers.ws.base import Frame, Job, SocketHandler, uuid_or_none
+from handlers.ws.base import Frame, Job, uuid_or_none
 from handlers.ws.hub import subscribed_frame
-from handlers.ws.peer import SESSION
+from handlers.ws.renewing import RenewingSocket, epoch_of, offset_of
 
 FOLLOWED = 100
 """Channels that one socket may follow."""
@@ -38,10 +38,8 @@ CHANNEL_KINDS: dict[str, ChannelKind] = {}
 
 
 @permit(ANY_PERSON)
-class SessionSocket(SocketHandler):
+class SessionSocket(RenewingSocket):
     """Subscriptions by name. A newer token is handed in by a frame; when the last has expired the socket ends."""
-
-    manner = SESSION
 
     async def opened(self) -> None:
         who = self.who
@@ -54,18 +52,17 @@ class SessionSocket(SocketHandler):
             "subscribe": self._subscribe,
             "resume": self._resume,
             "unsubscribe": self._unsubscribe,
-            "renew": self._renew,
         }.get(frame["type"])
-        return partial(found, frame) if found is not None else None
+        return partial(found, frame) if found is not None else super().job_of(frame)
 
     async def _resume(self, frame: Frame) -> None:
-        if _offset(frame) is None:
+        if offset_of(frame) is None:
             raise Invalid("FRAME_INVALID", errors={"offset": [Problem("required")]})
         await self._subscribe(frame)
 
     async def _subscribe(self, frame: Frame) -> None:
         name, kind, subject = _channel(frame)
-        after, epoch = _offset(frame), _epoch(frame)
+        after, epoch = offset_of(frame), epoch_of(frame)
         peer = self.peer
         if peer is None:
             return
@@ -88,15 +85,6 @@ class SessionSocket(SocketHandler):
             raise NotFound("SUBSCRIPTION_NOT_FOUND")
         self.send("unsubscribed", {}, channel=name)
 
-    async def _renew(self, frame: Frame) -> None:
-        """Take a newer token of the same session."""
-        token = frame.get("token")
-        claims = self.c.tokens.verify(token if isinstance(token, str) else "")
-        if self.peer is None or (claims.user_id, claims.session_id) != (self.who.user_id, self.who.session_id):
-            raise Unauthenticated("TOKEN_INVALID")
-        self.peer.expires_at = claims.expires_at
-        self.send("renewed", {"expires_at": claims.expires_at})
-
 
 def _channel(frame: Frame) -> tuple[str, ChannelKind, UUID]:
     """Name, kind and subject of the frame's channel; the name is written one way only. Raises NotFound."""
@@ -106,21 +94,6 @@ def _channel(frame: Frame) -> tuple[str, ChannelKind, UUID]:
     if kind is None or subject is None or name != f"{word}:{subject}":
         raise NotFound("CHANNEL_NOT_FOUND")
     return name, kind, subject
-
-
-def _offset(frame: Frame) -> int | None:
-    offset = frame.get("offset")
-    if offset is not None and (type(offset) is not int or not 0 <= offset < 2**63):
-        raise Invalid("FRAME_INVALID", errors={"offset": [Problem("not_an_integer")]})
-    return offset
-
-
-def _epoch(frame: Frame) -> UUID | None:
-    epoch = frame.get("epoch")
-    found = uuid_or_none(epoch)
-    if found is None and epoch is not None:
-        raise Invalid("FRAME_INVALID", errors={"epoch": [Problem("not_a_uuid")]})
-    return found
 
 
 routes = [("/ws/session/", SessionSocket)]

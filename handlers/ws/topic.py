@@ -20,6 +20,7 @@ HELD = 1000
 
 DOUBT = 2**63
 
+Heard = Callable[[ChannelEvent], None]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -30,10 +31,24 @@ class Topic:
     or will be by the broadcast under way, exactly the events up to ``offset`` from its own position on.
     """
 
-    __slots__ = ("epoch", "held", "joining", "members", "name", "offset", "outbox", "recent", "repairing", "target")
+    __slots__ = (
+        "epoch",
+        "heard",
+        "held",
+        "joining",
+        "members",
+        "name",
+        "offset",
+        "outbox",
+        "recent",
+        "repairing",
+        "target",
+    )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, heard: Heard | None = None) -> None:
         self.name = name
+        self.heard = heard
+        """Who in this process is told of every event, beside the sockets."""
         self.epoch: UUID | None = None
         self.offset: int | None = None
         self.members: dict[Peer, Subscription] = {}
@@ -147,6 +162,8 @@ class Topic:
         return following if following is not None and following.epoch == self.epoch else None
 
     def _broadcast(self, message: Message, spawn: Spawn) -> None:
+        if self.heard is not None:
+            self.heard(message.event)
         if self.recent is not None:
             if len(self.recent) >= HELD:  # a join that takes this long reads the rest from the database
                 self.recent.clear()

@@ -15,6 +15,7 @@ import edurise.models  # every table and ordering is declared once it is importe
 from alembic import command
 from edurise.adapters.migrations import configuration, current, head, migrate
 from edurise.adapters.provision import DatabaseUrls
+from edurise.ai import queries as ai
 from edurise.courses import catalogue as courses
 from edurise.notifications import queries as notifications
 from edurise.paging import Orderings
@@ -24,6 +25,11 @@ from tests.harness.machine import own_database
 TENANT, WITH_SELF, PERSON, SECRET = {"tenant"}, {"tenant", "own"}, {"own", "added"}, set[str]()
 POLICIES: dict[str, set[str]] = {
     "activity": TENANT,
+    "ai_conversations": PERSON,
+    "ai_messages": PERSON,
+    "ai_questions": PERSON,
+    "attendance": WITH_SELF,
+    "attendance_intervals": WITH_SELF,
     "audit_log": TENANT,
     "categories": {"shared", "tenant"},
     "channel_events": {"own", "tenant"},
@@ -38,6 +44,7 @@ POLICIES: dict[str, set[str]] = {
     "job_runs": SECRET,
     "leases": SECRET,
     "lessons": TENANT,
+    "live_classes": WITH_SELF,
     "memberships": WITH_SELF,
     "modules": TENANT,
     "notifications": PERSON,
@@ -80,14 +87,19 @@ def test_every_table_has_its_policies_enabled_and_forced(catalog: Connection) ->
         assert found[name].relforcerowsecurity, f"{name}: not forced, so its owner is not policed"
     policies: dict[str, set[str]] = {name: set() for name in POLICIES}
     common: dict[str, set[str]] = {name: set() for name in POLICIES}
+    searched = set()
     for table, policy, roles in ask(catalog, "SELECT tablename, policyname, roles::text FROM pg_policies"):
-        if table in policies:
+        if roles == "{edurise_search}":
+            searched.add((table, policy))
+        elif table in policies:
             kind = policies if roles == "{edurise_app}" else common
             kind[table].add(policy)
             assert roles in ("{edurise_app}", "{edurise_system}", "{edurise_owner}"), (
                 f"{table}: {policy} is for {roles}"
             )
     assert policies == POLICIES
+    # Who owns the search functions reads what they search, over all organizations; a function asks for the one entered.
+    assert searched == {("lessons", "search"), ("modules", "search")}
     assert all(names == {"owner", "system"} for names in common.values()), common
 
 
@@ -103,7 +115,7 @@ def test_the_policies_of_the_tenant_and_the_person_say_what_they_are_named_for(c
             assert check is None if does == "SELECT" else check == using, where
         elif policy == "own":
             assert person in using, where
-            if table == "notifications":
+            if POLICIES[table] == PERSON:
                 assert check == using, where
             else:
                 assert does == "SELECT", where
@@ -208,10 +220,11 @@ def test_every_foreign_key_is_indexed(catalog: Connection) -> None:
 
 def test_every_declared_ordering_is_indexed(catalog: Connection) -> None:
     known = indexes(catalog)
-    assert {id(one) for one in (courses.CATALOGUE_ORDER, courses.COURSE_ORDER, notifications.ORDER)} <= {
+    assert {id(one) for one in (courses.CATALOGUE_ORDER, courses.COURSE_ORDER, notifications.ORDER, ai.ORDER)} <= {
         id(one) for one in Orderings.declared
     }
-    scopes = {"catalogue": [], "courses": ["tenant_id"], "notifications": ["user_id"]}
+    own = {"ai_conversations": ["user_id"], "notifications": ["user_id"]}
+    scopes = {"catalogue": [], "courses": ["tenant_id"]} | own
     missing = []
     for declared in Orderings.declared:
         for column in declared.columns.values():

@@ -23,6 +23,7 @@ from edurise.adapters.provision import (
     provision,
     provision_sql,
 )
+from edurise.config import Settings, read_settings
 from tests.harness import machine
 from tests.harness.services import scratch
 
@@ -197,3 +198,23 @@ def test_unreachable_server_is_one_sentence_without_the_password() -> None:
     assert len(str(caught.value).splitlines()) == 1
     assert isinstance(caught.value.__cause__, OperationalError)
     assert isinstance(caught.value.__cause__.orig, psycopg2.OperationalError)
+
+
+def test_passwords_are_those_of_the_three_urls() -> None:
+    def given(**changes: str) -> Settings:
+        urls = {
+            "DATABASE_URL": "postgresql+psycopg2://edurise_app:a%2Fb@db/edurise",
+            "DATABASE_OWNER_URL": "postgresql+psycopg2://edurise_owner:owners@db/edurise",
+            "DATABASE_SYSTEM_URL": "postgresql+psycopg2://edurise_system:systems@db/edurise",
+        }
+        return read_settings({"EDU_MODE": "test", **urls, **changes})
+
+    assert RolePasswords.named_in(given()) == RolePasswords("owners", "a/b", "systems")
+    for name, url, role in (
+        ("DATABASE_URL", "postgresql+psycopg2://edurise_owner:word@db/edurise", "edurise_app"),
+        ("DATABASE_SYSTEM_URL", "postgresql+psycopg2://edurise_system@db/edurise", "edurise_system"),
+    ):
+        with pytest.raises(ProvisionError, match=f"^{name} must name the role {role} and its password.$"):
+            RolePasswords.named_in(given(**{name: url}))
+    with pytest.raises(ProvisionError, match="^DATABASE_OWNER_URL must name"):
+        RolePasswords.named_in(read_settings({"EDU_MODE": "test"}))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from tests.e2e.story import people, purchase, taught, town  # noqa: F401 - fixtures of several chapters
 from tests.harness.books import Books
 from tests.harness.machine import require
 from tests.harness.processes import Stack
@@ -14,6 +15,12 @@ from tests.harness.services import scratch
 
 STORY_PORT = 21800
 FAULTS_PORT = 21900
+LIVE_FAULTS_PORT = 22000
+STORY_SETTINGS = {
+    "EDU_REFRESH_GRACE_S": "5",
+    "EDU_AI_PROMPT_USD_PER_M": "2",
+    "EDU_AI_COMPLETION_USD_PER_M": "8",
+}
 _RUNNING: list[Stack] = []
 
 
@@ -35,7 +42,7 @@ def running_stack(first_port: int, settings: Mapping[str, str]) -> Iterator[Stac
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The stack of the story."""
-    with running_stack(STORY_PORT, {"EDU_REFRESH_GRACE_S": "5"}) as made:
+    with running_stack(STORY_PORT, STORY_SETTINGS) as made:
         yield made
 
 

@@ -1,4 +1,4 @@
-"""A client of ``/ws/notifications/`` that comes back with its position, as browsers are to."""
+"""A client of a socket that comes back with its position, as browsers are to."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ _AWAY = (OSError, HTTPError, HTTPStreamClosedError, HTTPTimeoutError, WebSocketE
 class Listener:
     """Keeps every frame. ``events`` are the stored ones, which have an offset; ``told`` are all the others."""
 
-    def __init__(self, base_url: str, token: str) -> None:
-        self._url = base_url.replace("http", "ws", 1) + "/ws/notifications/"
+    def __init__(self, base_url: str, token: str, path: str = "/ws/notifications/") -> None:
+        self._url = base_url.replace("http", "ws", 1) + path
         self._token = token
+        self._connection: WebSocketClientConnection | None = None
+        self.frames: list[dict[str, Any]] = []
+        """All of them, in their order."""
         self.events: list[dict[str, Any]] = []
         self.told: list[dict[str, Any]] = []
         self.recovered: list[bool] = []
@@ -43,6 +46,15 @@ class Listener:
         """The types of the notifications that arrived, in that order."""
         return [event["data"]["notification"]["type"] for event in self.events if event["type"] == "notification"]
 
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        """The data of the frames of a type, stored or not, in the order in which they arrived."""
+        return [frame["data"] for frame in self.frames if frame["type"] == kind]
+
+    async def send(self, kind: str, **fields: object) -> None:
+        """Send a frame, as soon as there is a connection."""
+        connection = await eventually(lambda: self._connection, "a connection to send on")
+        await connection.write_message(json.dumps({"type": kind, **fields}))
+
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Listener]:
         """Connected, and connecting again whenever the connection is lost, until the end of the block."""
@@ -58,10 +70,12 @@ class Listener:
     async def _listen(self) -> None:
         while True:
             connection = await eventually(self._connect, "a connection to the socket", 60)
+            self._connection = connection
             try:
                 while (message := await connection.read_message()) is not None:
                     self._take(json.loads(message))
             finally:
+                self._connection = None
                 connection.close()
 
     async def _connect(self) -> WebSocketClientConnection | None:
@@ -76,7 +90,8 @@ class Listener:
         return made
 
     def _take(self, frame: dict[str, Any]) -> None:
-        if frame["type"] == "connection_established":
+        self.frames.append(frame)
+        if "recovered" in frame["data"]:
             if self._position:
                 self.recovered.append(frame["data"]["recovered"])
             self.told.append(frame)
@@ -88,12 +103,14 @@ class Listener:
             self._position = {"offset": frame["offset"]} | ({"epoch": frame["epoch"]} if frame["epoch"] else {})
 
 
-async def one_at_each_web(base_url: str, token: str, webs: int, sockets: contextlib.AsyncExitStack) -> list[Listener]:
+async def one_at_each_web(
+    base_url: str, token: str, webs: int, sockets: contextlib.AsyncExitStack, path: str = "/ws/notifications/"
+) -> list[Listener]:
     """Open sockets through nginx until each of so many webs has one; returns one of each."""
     found: dict[str, Listener] = {}
 
     async def another() -> bool:
-        listener = await sockets.enter_async_context(Listener(base_url, token).open())
+        listener = await sockets.enter_async_context(Listener(base_url, token, path).open())
         found.setdefault(listener.served_by[0], listener)
         return len(found) == webs
 

@@ -51,14 +51,16 @@ BINARIES = {
     "redis-server": ("redis-server",),
     "rabbitmq-server": ("rabbitmq-server",),
     "nginx": ("nginx",),
+    "openssl": ("openssl",),
 }
 
 
 def require(service: str) -> str:
     """Return the URL of a shared service, or the path of a binary that a test starts itself.
 
-    ``postgres``, ``redis`` and ``rabbitmq`` are services; ``postgres-server``, ``redis-server``, ``rabbitmq-server``
-    and ``nginx`` are binaries. What is missing skips the calling test; with ``CI`` set it fails.
+    ``postgres``, ``redis`` and ``rabbitmq`` are services; ``postgres-server``, ``redis-server``,
+    ``rabbitmq-server``, ``nginx`` and ``openssl`` are binaries. What is missing skips the calling test; with ``CI`` set
+    it fails.
     """
     found, reason = _binary(service) if service in BINARIES else _service(service)
     if found is None:

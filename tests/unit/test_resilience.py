@@ -167,6 +167,15 @@ def test_jitter_takes_at_most_half_of_the_pause(run: Run[Any], ticker: Ticker, b
     assert ticker.slept == [0.5]
 
 
+def test_a_failure_may_ask_for_a_longer_pause_but_not_for_a_shorter_one(
+    run: Run[Any], ticker: Ticker, breaker: CircuitBreaker
+) -> None:
+    asked = iter([4.0, 0.1])
+    service = Service(DownError(), DownError(), "pong")
+    assert run(ask(ticker, service, breaker, asked_pause_s=lambda _: next(asked))) == "pong"
+    assert ticker.slept == [4.0, 2.0]
+
+
 def test_the_last_failure_is_raised(run: Run[Any], ticker: Ticker, breaker: CircuitBreaker) -> None:
     last = DownError("last")
     service = Service(DownError(), last)

@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import text
 from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketClientConnection, websocket_connect
@@ -25,6 +26,7 @@ from uuid_utils.compat import uuid7
 from edurise import channels
 from edurise.adapters.clock import SetClock
 from edurise.adapters.migrations import migrate
+from edurise.adapters.provision import DatabaseUrls
 from edurise.adapters.redis_announcer import RedisAnnouncer
 from edurise.adapters.redis_streams import RedisStreams
 from edurise.authz import Principal
@@ -35,6 +37,8 @@ from edurise.identity.tokens import Claims
 from handlers.ws import notifications, session
 from handlers.ws.hub import Hub
 from tests.harness.machine import own_database, redis_prefix, require
+from tests.harness.world import World
+from tests.harness.worlds import running
 
 MAIN = UUID("00000000-0000-7000-8000-000000000001")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -162,6 +166,21 @@ def database_urls() -> Iterator[Urls]:
     with own_database("ws") as urls:
         migrate(urls.owner)
         yield Urls(application=urls.application, system=urls.system)
+
+
+@pytest.fixture(scope="session")
+def school_database() -> Iterator[DatabaseUrls]:
+    """The database of whole web processes, beside that of the small sites."""
+    with own_database("school") as urls:
+        migrate(urls.owner)
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def world(io_loop: IOLoop, school_database: DatabaseUrls, settings: Settings) -> Iterator[World]:
+    """A whole web process, as elsewhere in the tests."""
+    with running(io_loop, school_database, settings) as found:
+        yield found
 
 
 @pytest.fixture

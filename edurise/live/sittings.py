@@ -1,0 +1,232 @@
+"""Sitting in a class: joins, reconnects, beats and ends. Who holds a person's row of attendance decides a race.
+
+Locks are taken in one order: the class, the person's row, its intervals, the class's channel, the desk's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from edurise.authz import Grade, Principal
+from edurise.db import moment
+from edurise.errors import Conflict
+from edurise.live import attendance, rules, telling, views
+from edurise.live.rules import Span
+from edurise.live.telling import Held
+
+_PEEK = """
+SELECT count(*) FILTER (WHERE told_present) AS told, coalesce(bool_or(told_present) FILTER (WHERE person_id = %(person)s),
+       false) AS is_told
+  FROM attendance WHERE tenant_id = %(tenant)s AND class_id = %(class)s
+"""
+_ROW = """
+INSERT INTO attendance (id, tenant_id, class_id, person_id, is_learner, changed, created_at, updated_at)
+VALUES (%(id)s, %(tenant)s, %(class)s, %(person)s, %(is_learner)s, false, %(now)s, %(now)s)
+ON CONFLICT ON CONSTRAINT uq_attendance_tenant_id_class_id_person_id
+DO UPDATE SET is_learner = attendance.is_learner OR excluded.is_learner
+RETURNING id, told_present
+"""
+_LOCK = """
+SELECT id, told_present FROM attendance
+ WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND person_id = %(person)s FOR UPDATE
+"""
+_SPANS = """
+SELECT id, connection_id, beat_at, left_at, ended_by FROM attendance_intervals
+ WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND person_id = %(person)s
+ ORDER BY left_at DESC NULLS FIRST, id DESC LIMIT 50 FOR UPDATE
+"""
+_OPEN = """
+INSERT INTO attendance_intervals (id, tenant_id, class_id, person_id, connection_id, joined_at, beat_at)
+VALUES (%(interval)s, %(tenant)s, %(class)s, %(person)s, %(connection)s, %(now)s, %(now)s)
+"""
+_CONTINUE = """
+UPDATE attendance_intervals
+   SET left_at = NULL, ended_by = NULL, connection_id = %(connection)s, beat_at = greatest(beat_at, %(now)s)
+ WHERE id = %(interval)s
+"""
+_PRESENT = """
+UPDATE attendance
+   SET is_present = true, away_since = NULL, first_joined_at = coalesce(first_joined_at, %(now)s),
+       told_present = told_present OR %(alone)s, changed = NOT (%(alone)s AND is_learner), updated_at = %(now)s
+ WHERE id = %(row)s
+"""
+_LEAVE = """
+UPDATE attendance_intervals i
+   SET left_at = greatest(i.joined_at, least(%(now)s, c.ended_at)),
+       ended_by = CASE WHEN c.ended_at < %(now)s THEN 'class_ended' ELSE 'left' END
+  FROM live_classes c
+ WHERE c.tenant_id = i.tenant_id AND c.id = i.class_id AND i.tenant_id = %(tenant)s AND i.class_id = %(class)s
+   AND i.person_id = %(person)s AND i.connection_id = %(connection)s AND i.left_at IS NULL
+RETURNING i.id
+"""
+# Who has no open interval is away since the last one ended.
+_AWAY = """
+UPDATE attendance a
+   SET away_since = CASE WHEN s.sits THEN NULL ELSE s.left_at END, changed = true, updated_at = %(now)s
+  FROM (SELECT person_id, bool_or(left_at IS NULL) AS sits, max(left_at) AS left_at FROM attendance_intervals
+         WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND person_id = ANY(%(people)s::uuid[])
+         GROUP BY person_id) s
+ WHERE a.tenant_id = %(tenant)s AND a.class_id = %(class)s AND a.person_id = s.person_id
+"""
+# A socket that the sweeper had given up closed later, and now it is known when.
+_ENDING = """
+SELECT DISTINCT person_id FROM attendance_intervals
+ WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND connection_id = ANY(%(connections)s::uuid[])
+   AND (left_at IS NULL OR ended_by = 'lost')
+"""
+_LOCK_MANY = """
+SELECT id FROM attendance
+ WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND person_id = ANY(%(people)s::uuid[]) ORDER BY id FOR UPDATE
+"""
+_CLOSE = """
+UPDATE attendance_intervals i
+   SET left_at = greatest(i.joined_at, least(e.at, c.ended_at)),
+       ended_by = CASE WHEN c.ended_at < e.at THEN 'class_ended' ELSE 'closed' END
+  FROM live_classes c, unnest(%(connections)s::uuid[], %(moments)s::timestamptz[]) AS e (connection_id, at)
+ WHERE c.tenant_id = i.tenant_id AND c.id = i.class_id AND i.tenant_id = %(tenant)s AND i.class_id = %(class)s
+   AND i.connection_id = e.connection_id AND (i.left_at IS NULL OR i.ended_by = 'lost')
+"""
+# One statement for all sockets of a process. What a sweeper gave up goes on, for its socket was open all the time; what
+# ended otherwise does not; and a class that is over ends what was still open then.
+_BEAT = """
+WITH held AS (
+    SELECT i.id, i.ended_by, c.ended_at
+      FROM attendance_intervals i JOIN live_classes c ON c.tenant_id = i.tenant_id AND c.id = i.class_id
+     WHERE i.id = ANY(%(intervals)s::uuid[]) AND (i.left_at IS NULL OR i.ended_by = 'lost')
+     ORDER BY i.id FOR UPDATE OF i),
+beaten AS (
+    UPDATE attendance_intervals i
+       SET beat_at = greatest(i.beat_at, least(%(now)s, h.ended_at)), left_at = greatest(i.joined_at, h.ended_at),
+           ended_by = CASE WHEN h.ended_at IS NOT NULL THEN 'class_ended' END
+      FROM held h WHERE i.id = h.id
+    RETURNING i.id, i.tenant_id, i.class_id, i.person_id, h.ended_at, h.ended_by AS was),
+noted AS (
+    UPDATE attendance a
+       SET is_present = a.is_present OR b.ended_at IS NULL, away_since = NULL, changed = true, updated_at = %(now)s
+      FROM (SELECT DISTINCT tenant_id, class_id, person_id, ended_at FROM beaten
+             WHERE ended_at IS NOT NULL OR was = 'lost') b
+     WHERE a.tenant_id = b.tenant_id AND a.class_id = b.class_id AND a.person_id = b.person_id)
+SELECT id FROM beaten WHERE ended_at IS NULL
+"""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A socket sits in a class: its interval, and the person's own row of attendance.
+
+    ``participants`` is how many clients know of, this person among them unless ``crowded``: then ``notice`` tells of
+    them, a quarter of a second later.
+    """
+
+    interval_id: UUID
+    class_id: UUID
+    tenant_id: UUID
+    attendance: dict[str, Any]
+    participants: int
+    crowded: bool
+
+
+def join(session: Session, who: Principal, class_id: UUID, connection_id: UUID) -> Joined:
+    """Sit down in a class with one socket; joining again with it changes nothing.
+
+    Continues an interval that ended not more than 30 s ago, else opens one (``rules.continued``). Raises NotFound, and
+    Conflict CLASS_NOT_OPEN unless the class is live, or scheduled and not more than 15 minutes away.
+    """
+    held = _enter(session, who, class_id)
+    if not rules.is_open(held.status, held.scheduled_at, moment(session)):
+        raise Conflict("CLASS_NOT_OPEN")
+    values = _values(session, who, held)
+    is_learner = who.stands(Grade.LEARNER)
+    row = session.connection().exec_driver_sql(_ROW, {**values, "id": str(uuid7()), "is_learner": is_learner}).one()
+    spans = _spans(session, values)
+    return _sit(session, who, held, row, rules.continued(spans, connection_id, moment(session)), connection_id)
+
+
+def resume(session: Session, who: Principal, class_id: UUID, connection_id: UUID) -> Joined | None:
+    """Go on with a socket that a client opened anew and that did not join, for its connection was lost.
+
+    Continues an interval that ended by a closed socket or a crash not more than 30 s ago, or whose process is gone.
+    While another socket of the person is in the class, which may be one that nobody knows yet to be dead, this one is
+    in the class too. Returns None for who did not join, who left, and a class that is not open.
+    """
+    held = _enter(session, who, class_id)
+    values = _values(session, who, held)
+    row = session.connection().exec_driver_sql(_LOCK, values).first()
+    if row is None or not rules.is_open(held.status, held.scheduled_at, moment(session)):
+        return None
+    spans = _spans(session, values)
+    span = rules.continued(spans, connection_id, moment(session), by_itself=True)
+    if span is None and all(one.left_at is not None for one in spans):
+        return None
+    return _sit(session, who, held, row, span, connection_id)
+
+
+def leave(session: Session, who: Principal, class_id: UUID, connection_id: UUID) -> dict[str, Any] | None:
+    """Leave a class with one socket; returns the own row, or None if the socket is not in the class.
+
+    Nobody is told for 30 s, in which a join goes on with the same interval.
+    """
+    values = _values(session, who, telling.hold(session, who, class_id, "KEY SHARE"))
+    connection = session.connection()
+    connection.exec_driver_sql(_LOCK, values)
+    if connection.exec_driver_sql(_LEAVE, {**values, "connection": str(connection_id)}).first() is None:
+        return None
+    connection.exec_driver_sql(_AWAY, {**values, "people": [values["person"]]})
+    return attendance.own_view(session, who, class_id)
+
+
+def closed(session: Session, who: Principal, class_id: UUID, ended: Mapping[UUID, datetime]) -> None:
+    """End what these sockets of a class sat in, each at the moment when it closed; for a service principal.
+
+    A socket whose interval another one continues by now, or which had left, ends nothing: repeating is safe, and so is
+    coming late.
+    """
+    connection = session.connection()
+    values: dict[str, Any] = {
+        "tenant": str(who.tenant),
+        "class": str(class_id),
+        "now": moment(session),
+        "connections": [str(one) for one in ended],
+        "moments": list(ended.values()),
+    }
+    people = [str(row.person_id) for row in connection.exec_driver_sql(_ENDING, values)]
+    if not people:
+        return
+    values["people"] = people
+    connection.exec_driver_sql(_LOCK_MANY, values)
+    connection.exec_driver_sql(_CLOSE, values)
+    connection.exec_driver_sql(_AWAY, values)
+
+
+def beat(session: Session, interval_ids: Sequence[UUID]) -> list[UUID]:
+    """Store that the sockets of these intervals are open (system role); returns the intervals that are over.
+
+    One statement. An interval that a sweeper took for lost goes on; in a class that is over the intervals end with it.
+    """
+    values = {"intervals": [str(one) for one in interval_ids], "now": moment(session)}
+    going_on = {row.id for row in session.connection().exec_driver_sql(_BEAT, values)}
+    return [one for one in interval_ids if one not in going_on]
+
+
+def _enter(session: Session, who: Principal, class_id: UUID) -> Held:
+    """Lock the class, alone where this join will be told of at once: while the room is small and does not know of the
+    person yet."""
+    values = {"tenant": str(who.tenant), "class": str(class_id), "person": str(who.person)}
+    seen = session.connection().exec_driver_sql(_PEEK, values).one()
+    alone = not seen.is_told and seen.told < rules.CROWD
+    return telling.hold(session, who, class_id, "NO KEY UPDATE" if alone else "KEY SHARE")
+
+
+def _values(session: Session, who: Principal, held: Held) -> dict[str, Any]:
+    return {**held.key, "person": str(who.person), "now": moment(session)}
+
+
+def _spans(session: Session, values: dict[str, Any]) -> list[Span]:
+    return [Span(*row) for row in session.connection().exec_driver_sql(_SPANS, values)]
