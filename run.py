@@ -9,7 +9,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,7 +18,6 @@ import structlog
 import typer
 import uvloop
 from argon2 import PasswordHasher
-from sqlalchemy.exc import OperationalError, ProgrammingError
 from tornado.netutil import bind_sockets
 
 from actors import deadletters as dead
@@ -26,19 +25,20 @@ from actors.registry import load_actors
 from actors.relay import Relay
 from actors.runtime import Runtime
 from actors.schedule import Schedule, load_jobs
+from actors.tutor import TutorLoop
 from edurise.adapters.affinity import AFFINITY, CannotPin
 from edurise.adapters.bells import RedisBells
 from edurise.adapters.checks import faults_of
-from edurise.adapters.embedded.process import EmbeddedError
 from edurise.adapters.local_transport import LocalTransport
 from edurise.adapters.logs import configure_logs
 from edurise.adapters.migrations import migrate as upgrade
-from edurise.adapters.provision import ProvisionError, RolePasswords, provision, provision_sql
+from edurise.adapters.provision import RolePasswords, provision, provision_sql
 from edurise.adapters.rabbit import RabbitTransport
+from edurise.adapters.refusals import Refused, refusals
 from edurise.adapters.resources import Resources, resources
-from edurise.config import Settings, SettingsError, read_settings
+from edurise.ai.service import QUESTIONS, STOPS
+from edurise.config import Settings, read_settings
 from edurise.container import Container, build
-from edurise.errors import NotFound, Overloaded
 from edurise.identity.watch import BELL as REVOCATIONS
 from edurise.identity.watch import read_revocations, watch_revocations
 from edurise.outbox import BELL as OUTBOX
@@ -54,10 +54,8 @@ letters = typer.Typer(no_args_is_help=True, help="Deliveries that were given up.
 cli.add_typer(letters, name="deadletters")
 LOG = structlog.get_logger("edurise")
 ALL = ("web", "worker", "relay", "scheduler")
-
-
-class Refused(Exception):
-    """The process cannot start; the text is one sentence for whoever started it."""
+STORING_S = 2.0
+"""Of the time for draining, what is kept for the ends of attendance when sockets are slow to go."""
 
 
 async def run(
@@ -74,7 +72,7 @@ async def run(
     c = build(settings, found.urls, found.redis_url)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(c.close)
-        bells = RedisBells(c.announcer, [OUTBOX, REVOCATIONS])
+        bells = RedisBells(c.announcer, [OUTBOX, REVOCATIONS, QUESTIONS, STOPS])
         bells.start()
         stack.push_async_callback(bells.close)
         background: list[asyncio.Task[None]] = []
@@ -85,6 +83,7 @@ async def run(
             registry = load_actors()
             if "worker" in parts:
                 background.append(asyncio.create_task(Runtime(c, registry).run(transport), name="worker"))
+                background.append(asyncio.create_task(TutorLoop(c, bells).run(), name="tutor"))
             if "relay" in parts:
                 background.append(
                     asyncio.create_task(Relay(c, transport, bells, registry.wanted()).run(), name="relay")
@@ -136,13 +135,22 @@ async def _web(c: Container, bells: RedisBells, listening: list[socket.socket]) 
         yield
     finally:
         server.stop()
-        await hub.drain(c.settings.drain_s)
-        await application.edge.finish_requests(c.settings.drain_s)
+        await _drain(application, hub, c.settings.drain_s)
         await hub.close()
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
         await server.close_all_connections()
         observer.flush()
+
+
+async def _drain(application: WebApplication, hub: Hub, seconds: float) -> None:
+    """Send the sockets away, let requests finish, and store whose attendance ended so, all within ``seconds``."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    kept = min(STORING_S, seconds / 4)
+    await hub.drain(seconds - kept)
+    await application.edge.finish_requests(until - kept - loop.time())
+    await application.register.flush(until - loop.time())
 
 
 def _transport(settings: Settings, parts: tuple[str, ...]) -> Transport:
@@ -195,34 +203,6 @@ def _hasher(settings: Settings) -> Callable[[str], str]:
     return PasswordHasher(settings.argon2_time_cost, settings.argon2_memory_kib, settings.argon2_parallelism).hash
 
 
-@contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """What keeps a process from starting becomes one sentence and exit code 2, without a traceback."""
-    try:
-        yield
-    except SettingsError as wrong:
-        for name, sentences in sorted(wrong.faults.items()):
-            typer.echo(f"{name}: {' '.join(sentences)}", err=True)
-        raise typer.Exit(2) from None
-    except (Refused, EmbeddedError, ProvisionError) as refused:
-        typer.echo(str(refused), err=True)
-        raise typer.Exit(2) from None
-    except NotFound:
-        typer.echo("There is no such event.", err=True)
-        raise typer.Exit(1) from None
-    except Overloaded:
-        typer.echo("The database does not answer; run `python run.py check`.", err=True)
-        raise typer.Exit(2) from None
-    except OperationalError as refused:
-        reason = str(refused.orig).strip().splitlines()[0]
-        typer.echo(f"The database does not let this process in ({reason}); run `python run.py check`.", err=True)
-        raise typer.Exit(2) from None
-    except ProgrammingError as refused:
-        reason = str(refused.orig).strip().splitlines()[0]
-        typer.echo(f"The database is not as this version needs it ({reason}); run `python run.py migrate`.", err=True)
-        raise typer.Exit(2) from None
-
-
 def _settings() -> Settings:
     settings = read_settings()
     configure_logs(settings.log_level)
@@ -253,6 +233,8 @@ def _welcome(settings: Settings) -> None:
     lines += [f"  {one.role:<38} {one.email:<32} {one.password}" for one in DEMO_PEOPLE]
     if not settings.stripe_secret_key:
         lines += ["", "Payments go to the sandbox gateway: no money moves."]
+    if not settings.openai_api_key:
+        lines += ["The tutor only quotes the courses: no language model is connected."]
     if not settings.smtp_url:
         lines += [f"E-mail is written to {settings.data_dir / 'mail'}."]
     typer.echo("\n".join([*lines, "", "Ctrl-C stops it."]))
@@ -266,7 +248,7 @@ def web() -> None:
 
 @cli.command()
 def worker() -> None:
-    """Run the actors."""
+    """Run the actors, and answer what the tutor is asked."""
     _serving("worker")
 
 

@@ -18,13 +18,15 @@ from handlers.observing import Observer
 from handlers.refusals import RefusingHandler
 from handlers.routing import Aliases, Routes
 from handlers.ws import ai as tutor_socket
+from handlers.ws import live_class as class_doors
 from handlers.ws import notifications as notifications_door
 from handlers.ws import session as session_socket
 from handlers.ws.hub import Hub
+from handlers.ws.register import Register
 
 VERSION = "0.1.0"
 _REST = (health, docs, identity, tenants, courses, enrollments, payments, notifications, ai)
-_SOCKETS = (notifications_door, tutor_socket, session_socket)
+_SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)
 ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]
 ALIASES: Aliases = [alias for module in _REST for alias in module.aliases]
 _HEADER_BYTES = 32 * 1024
@@ -42,6 +44,7 @@ class WebApplication(Application):
 
     def __init__(self, c: Container, observer: Observer, hub: Hub) -> None:
         self.table = check_all(ROUTES, ALIASES)
+        self.register = Register(hub)
         self.edge = Edge(
             cache=PublicCache(c.settings.cache_s),
             public_limit=ProcessLimiter(c.settings.public_reads_per_min, c.clock),
@@ -52,6 +55,7 @@ class WebApplication(Application):
             container=c,
             edge=self.edge,
             hub=hub,
+            register=self.register,
             log_function=observer,
             websocket_max_message_size=c.settings.frame_limit_bytes,
         )

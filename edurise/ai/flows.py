@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from edurise.ai import queries, service
+from edurise.ai import queries, service, telling
 from edurise.ai.models import RUNNING
 from edurise.ai.permissions import Ai
 from edurise.authz import About, Principal
@@ -120,17 +120,15 @@ async def _delivered(c: Container, question: dict[str, Any]) -> str:
     stream = question["stream"]
     if stream is None:
         return ""
+    channel = service.channel_of(question["conversation_id"])
     try:
-        kept: Replay = await c.streams.read(
-            service.channel_of(question["conversation_id"]), stream["offset"], stream["epoch"]
-        )
+        kept: Replay = await c.streams.read(channel, stream["offset"], stream["epoch"])
+        if kept.recovered:
+            return telling.said(kept.events, question["id"], from_start=True)
+        anew: Replay = await c.streams.read(channel, 0, None)  # another numbering begins with a repetition
     except Overloaded:
         return ""
-    said = ""
-    for event in kept.events:
-        if event.type == "token" and event.data["question_id"] == str(question["id"]):
-            said = f"{'' if event.data.get('replace') else said}{event.data['text']}"
-    return said
+    return telling.said(anew.events, question["id"], from_start=False)
 
 
 def _course_of(data: dict[str, Any]) -> UUID | None:

@@ -43,7 +43,9 @@ SELECT a.id, a.class_id, a.person_id, a.is_learner, a.marked_status, a.questions
  ORDER BY a.created_at, a.id
 """
 _OF_CLASS = _ROWS.format(which="c.tenant_id = %(tenant)s AND c.id = %(class)s AND a.is_learner")
-_OF_PEOPLE = _ROWS.format(which="c.tenant_id = %(tenant)s AND c.id = %(class)s AND a.person_id = ANY(%(people)s::uuid[])")
+_OF_PEOPLE = _ROWS.format(
+    which="c.tenant_id = %(tenant)s AND c.id = %(class)s AND a.person_id = ANY(%(people)s::uuid[])"
+)
 _OF_ONE = _ROWS.format(which="c.id = ANY(%(classes)s::uuid[]) AND a.person_id = %(person)s")
 
 

@@ -20,16 +20,17 @@ def class_seconds(row: dict[str, Any], now: datetime) -> float:
     """How long the row's class has run: until its end, or until now; 0 before its start."""
     if row["started_at"] is None:
         return 0.0
+    started_at: datetime = row["started_at"]
     until: datetime = row["ended_at"] or now
-    return max((until - row["started_at"]).total_seconds(), 0.0)
+    return max((until - started_at).total_seconds(), 0.0)
 
 
 def status(row: dict[str, Any], now: datetime) -> str:
     """``present``, ``late``, ``partial`` or ``absent``.
 
     What staff marked counts. Else, in this order: absent, who was never in the class while it ran (before the start:
-    who is not there); late, who first was more than 10 minutes after the start; partial, who attended less than half of
-    the class's time, which is decided once they are gone or the class is over; else present.
+    who is not there); partial, who attended less than half of the class's time, which is decided once they are gone or
+    the class is over; late, who first came more than 10 minutes after the start; else present.
     """
     if row["marked_status"] is not None:
         return str(row["marked_status"])
@@ -37,10 +38,10 @@ def status(row: dict[str, Any], now: datetime) -> str:
         return "present" if row["is_present"] else "absent"
     if row["first_at"] is None:
         return "absent"
-    if row["first_at"] - row["started_at"] > LATE:
-        return "late"
     decided = row["ended_at"] is not None or not row["is_present"]
-    return "partial" if decided and row["attended_s"] < class_seconds(row, now) / 2 else "present"
+    if decided and row["attended_s"] < class_seconds(row, now) / 2:
+        return "partial"
+    return "late" if row["first_at"] - row["started_at"] > LATE else "present"
 
 
 def score(row: dict[str, Any], now: datetime) -> int:

@@ -75,9 +75,7 @@ class Attendance(TenantScoped, Base):
         ),
         Index(None, "tenant_id", "class_id", "created_at"),
         Index("ix_attendance_untold", "class_id", postgresql_where=text("changed OR told_present <> is_present")),
-        Index(
-            "ix_attendance_away_since", "away_since", postgresql_where=text("is_present AND away_since IS NOT NULL")
-        ),
+        Index("ix_attendance_away_since", "away_since", postgresql_where=text("is_present AND away_since IS NOT NULL")),
     )
 
     class_id: Mapped[UUID]

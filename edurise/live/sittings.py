@@ -54,7 +54,7 @@ UPDATE attendance_intervals
 _PRESENT = """
 UPDATE attendance
    SET is_present = true, away_since = NULL, first_joined_at = coalesce(first_joined_at, %(now)s),
-       told_present = told_present OR %(alone)s, changed = NOT (%(alone)s AND is_learner), updated_at = %(now)s
+       told_present = told_present OR %(alone)s, changed = NOT %(alone)s, updated_at = %(now)s
  WHERE id = %(row)s
 """
 _LEAVE = """
@@ -139,14 +139,14 @@ def join(session: Session, who: Principal, class_id: UUID, connection_id: UUID) 
     Continues an interval that ended not more than 30 s ago, else opens one (``rules.continued``). Raises NotFound, and
     Conflict CLASS_NOT_OPEN unless the class is live, or scheduled and not more than 15 minutes away.
     """
-    held = _enter(session, who, class_id)
+    held, alone = _enter(session, who, class_id)
     if not rules.is_open(held.status, held.scheduled_at, moment(session)):
         raise Conflict("CLASS_NOT_OPEN")
     values = _values(session, who, held)
     is_learner = who.stands(Grade.LEARNER)
     row = session.connection().exec_driver_sql(_ROW, {**values, "id": str(uuid7()), "is_learner": is_learner}).one()
-    spans = _spans(session, values)
-    return _sit(session, who, held, row, rules.continued(spans, connection_id, moment(session)), connection_id)
+    span = rules.continued(_spans(session, values), connection_id, moment(session))
+    return _sit(session, who, held, _Place(row.id, row.told_present, alone, span, connection_id))
 
 
 def resume(session: Session, who: Principal, class_id: UUID, connection_id: UUID) -> Joined | None:
@@ -156,7 +156,7 @@ def resume(session: Session, who: Principal, class_id: UUID, connection_id: UUID
     While another socket of the person is in the class, which may be one that nobody knows yet to be dead, this one is
     in the class too. Returns None for who did not join, who left, and a class that is not open.
     """
-    held = _enter(session, who, class_id)
+    held, alone = _enter(session, who, class_id)
     values = _values(session, who, held)
     row = session.connection().exec_driver_sql(_LOCK, values).first()
     if row is None or not rules.is_open(held.status, held.scheduled_at, moment(session)):
@@ -165,7 +165,7 @@ def resume(session: Session, who: Principal, class_id: UUID, connection_id: UUID
     span = rules.continued(spans, connection_id, moment(session), by_itself=True)
     if span is None and all(one.left_at is not None for one in spans):
         return None
-    return _sit(session, who, held, row, span, connection_id)
+    return _sit(session, who, held, _Place(row.id, row.told_present, alone, span, connection_id))
 
 
 def leave(session: Session, who: Principal, class_id: UUID, connection_id: UUID) -> dict[str, Any] | None:
@@ -215,13 +215,13 @@ def beat(session: Session, interval_ids: Sequence[UUID]) -> list[UUID]:
     return [one for one in interval_ids if one not in going_on]
 
 
-def _enter(session: Session, who: Principal, class_id: UUID) -> Held:
-    """Lock the class, alone where this join will be told of at once: while the room is small and does not know of the
-    person yet."""
+def _enter(session: Session, who: Principal, class_id: UUID) -> tuple[Held, bool]:
+    """Lock the class; alone, where this join will be told of at once: while the room is small and does not know of the
+    person yet. Returns the class and whether it is held alone."""
     values = {"tenant": str(who.tenant), "class": str(class_id), "person": str(who.person)}
     seen = session.connection().exec_driver_sql(_PEEK, values).one()
     alone = not seen.is_told and seen.told < rules.CROWD
-    return telling.hold(session, who, class_id, "NO KEY UPDATE" if alone else "KEY SHARE")
+    return telling.hold(session, who, class_id, "NO KEY UPDATE" if alone else "KEY SHARE"), alone
 
 
 def _values(session: Session, who: Principal, held: Held) -> dict[str, Any]:
@@ -230,3 +230,47 @@ def _values(session: Session, who: Principal, held: Held) -> dict[str, Any]:
 
 def _spans(session: Session, values: dict[str, Any]) -> list[Span]:
     return [Span(*row) for row in session.connection().exec_driver_sql(_SPANS, values)]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a socket sits down: the person's row, whether clients know of them, whether the class is held alone, and
+    the interval that goes on."""
+
+    row_id: UUID
+    is_told: bool
+    alone: bool
+    span: Span | None
+    connection_id: UUID
+
+
+def _sit(session: Session, who: Principal, held: Held, place: _Place) -> Joined:
+    span, count = place.span, telling.told(session, held)
+    alone = place.alone and not place.is_told and count < rules.CROWD
+    if span is None or span.left_at is not None or span.connection_id != place.connection_id:
+        interval_id = _open(session, who, held, place)
+        values = {**_values(session, who, held), "row": str(place.row_id), "alone": alone}
+        session.connection().exec_driver_sql(_PRESENT, values)
+    else:
+        interval_id, alone = span.id, False
+    own = attendance.of_people(session, who, held.id, [who.person])[0]
+    view = views.attendance_view(own, moment(session))
+    if alone:
+        count += 1
+        telling.tell_person(session, held, own, joined=True, participants=count)
+        if own["is_learner"]:
+            telling.tell_desk(session, held, [view])
+    crowded = not (place.is_told or alone)
+    return Joined(interval_id, held.id, held.tenant_id, view, count, crowded)
+
+
+def _open(session: Session, who: Principal, held: Held, place: _Place) -> UUID:
+    """Begin an interval, or go on with the one that was found; returns its id."""
+    interval_id = place.span.id if place.span is not None else uuid7()
+    values = {
+        **_values(session, who, held),
+        "interval": str(interval_id),
+        "connection": str(place.connection_id),
+    }
+    session.connection().exec_driver_sql(_OPEN if place.span is None else _CONTINUE, values)
+    return interval_id

@@ -36,19 +36,17 @@ _TOLD = "SELECT count(*) FROM attendance WHERE tenant_id = %(tenant)s AND class_
 # Rows that another hop holds are told by that hop, or the next time: nobody waits here while others wait for the class.
 _TELL_PEOPLE = """
 WITH news AS (
-    SELECT id FROM attendance
-     WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND (changed OR told_present <> is_present)
-       AND told_present <> is_present
+    SELECT id, person_id FROM attendance
+     WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND told_present <> is_present
      ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE attendance a SET told_present = a.is_present
-  FROM news WHERE a.id = news.id
-RETURNING a.person_id, a.is_present, (SELECT p.first_name FROM people p WHERE p.id = a.person_id) AS first_name,
-          (SELECT p.last_name FROM people p WHERE p.id = a.person_id) AS last_name
+  FROM news LEFT JOIN people p ON p.id = news.person_id WHERE a.id = news.id
+RETURNING a.person_id, a.is_present, coalesce(p.first_name, '') AS first_name, coalesce(p.last_name, '') AS last_name
 """
 _TELL_ROWS = """
 WITH news AS (
     SELECT id FROM attendance
-     WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND (changed OR told_present <> is_present) AND changed
+     WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND changed
      ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE attendance a SET changed = false FROM news WHERE a.id = news.id RETURNING a.person_id, a.is_learner
 """
@@ -99,7 +97,13 @@ def hold(session: Session, who: Principal, class_id: UUID, strength: str = "NO K
 
 def told(session: Session, held: Held) -> int:
     """How many people are in the class by what its channel was told."""
-    found: int = session.connection().exec_driver_sql(_TOLD, held.key).scalar_one()
+    return count_told(session, held.tenant_id, held.id)
+
+
+def count_told(session: Session, tenant_id: UUID, class_id: UUID) -> int:
+    """The same of a class that is not held."""
+    values = {"tenant": str(tenant_id), "class": str(class_id)}
+    found: int = session.connection().exec_driver_sql(_TOLD, values).scalar_one()
     return found
 
 
@@ -134,13 +138,15 @@ def tell_people(session: Session, held: Held) -> bool:
     news = session.connection().exec_driver_sql(_TELL_PEOPLE, {**held.key, "limit": TOLD_AT_ONCE}).mappings().all()
     if not news:
         return False
-    people = [{**row, "first_name": row["first_name"] or "", "last_name": row["last_name"] or ""} for row in news]
+    people = [dict(row) for row in news]
     joined = [person for person in people if person["is_present"]]
     left = [person for person in people if not person["is_present"]]
     after = told(session, held)
     before = after - len(joined) + len(left)
     if max(before, after) > CROWD:
-        faces = [[{"user_id": one["person_id"], "user_name": views.name_of(one)} for one in part] for part in (joined, left)]
+        faces = [
+            [{"user_id": one["person_id"], "user_name": views.name_of(one)} for one in part] for part in (joined, left)
+        ]
         roster: dict[str, object] = {"joined": faces[0], "left": faces[1], "participants": after}
         _append(session, class_channel(held.id), held, "roster_update", roster)
     else:
@@ -155,17 +161,16 @@ def tell_rows(session: Session, who: Principal, held: Held) -> bool:
     news = session.connection().exec_driver_sql(_TELL_ROWS, {**held.key, "limit": ROWS_AT_ONCE}).mappings().all()
     learners = [row["person_id"] for row in news if row["is_learner"]]
     if learners:
-        tell_desk(session, who, held, learners)
+        now = moment(session)
+        found = attendance.of_people(session, who, held.id, learners)
+        tell_desk(session, held, [views.attendance_view(row, now) for row in found])
     return len(news) == ROWS_AT_ONCE
 
 
-def tell_desk(session: Session, who: Principal, held: Held, people: list[UUID]) -> list[dict[str, Any]]:
-    """Tell the desk these people's rows, and that the figures changed; returns the rows as they were told."""
-    now = moment(session)
-    rows = [views.attendance_view(row, now) for row in attendance.of_people(session, who, held.id, people)]
+def tell_desk(session: Session, held: Held, rows: list[dict[str, Any]]) -> None:
+    """Tell the desk these rows, as views, and remember that the figures changed."""
     _append(session, desk_channel(held.id), held, "attendance_update", {"attendance": rows})
     session.connection().exec_driver_sql(_UNMEASURED, (str(held.tenant_id), str(held.id)))
-    return rows
 
 
 def tell_question(session: Session, held: Held, person: dict[str, Any], question: str) -> None:

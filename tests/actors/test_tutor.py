@@ -450,8 +450,8 @@ def test_a_commit_that_nobody_heard_of_is_recognized(actors_database: DatabaseUr
 def test_a_worker_that_is_stopped_lets_answers_finish(actors_database: DatabaseUrls) -> None:
     async def story() -> None:
         async with hall(actors_database) as at:
-            gate, teacher = asyncio.Event(), Script
-            producer = at.start(teacher("One, ", gate, "two."))
+            gate = asyncio.Event()
+            producer = at.start(Script("One, ", gate, "two."))
             talk, late = at.talk(), at.talk()
             _, asked = talk.ask()
             await at.heard(talk, 2)
@@ -466,26 +466,17 @@ def test_a_worker_that_is_stopped_lets_answers_finish(actors_database: DatabaseU
     run(story())
 
 
-def test_what_does_not_finish_in_time_is_interrupted_and_what_has_no_token_is_given_back(
-    actors_database: DatabaseUrls,
-) -> None:
+def test_what_does_not_finish_in_time_is_interrupted(actors_database: DatabaseUrls) -> None:
     async def story() -> None:
         async with hall(actors_database) as at:
-            begun, unbegun = at.talk(), at.talk()
-            first = at.start(Script("One, ", asyncio.Event(), "two."), drain_s=0.2)
-            _, asked = begun.ask()
-            await at.heard(begun, 2)
-            silent = Script(asyncio.Event())
-            second = at.start(silent, drain_s=0.2)
-            at.db.away.add("claim")
-            _, waits = unbegun.ask()
-            at.db.away.clear()
-            await eventually(lambda: silent.asked or len(first._running) > 1, "somebody takes it")
-            await at.end(first)
-            await at.end(second)
+            producer = at.start(Script("One, ", asyncio.Event(), "two."), drain_s=0.2)
+            talk = at.talk()
+            _, asked = talk.ask()
+            await at.heard(talk, 2)
+            await at.end(producer)
             assert at.row(asked["id"])["state"] == "interrupted"
-            assert begun.messages()[1]["content"] == "One, "
-            assert (await at.told(begun))[-1].type == "interrupted"
+            assert talk.messages()[1]["content"] == "One, "
+            assert (await at.told(talk))[-1].type == "interrupted"
 
     run(story())
 

@@ -17,6 +17,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "actors/relay.py": 4,
     "actors/runtime.py": 4,
     "actors/schedule.py": 4,
+    "actors/tutor.py": 4,
     "edurise/adapters/readiness.py": 1,
     "edurise/identity/flows.py": 7,
     "edurise/identity/watch.py": 1,
@@ -24,6 +25,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "edurise/tenants/directory.py": 1,
     "handlers/observing.py": 1,
     "handlers/ws/base.py": 1,
+    "handlers/ws/register.py": 1,
     "handlers/ws/stores.py": 2,
 }
 

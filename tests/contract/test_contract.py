@@ -10,10 +10,12 @@ from uuid import uuid4
 
 import pytest
 
+from edurise.ai.ports import Usage
 from handlers.app import ALIASES, ROUTES
 from handlers.routing import RouteTable
 from tests.contract import reading
 from tests.harness.client import Answer, Client
+from tests.harness.talks import Talk
 from tests.harness.world import PASSWORD, World
 
 API = "/api/v1"
@@ -279,7 +281,41 @@ def notifications(_: Mapping[str, Any], answer: Answer) -> list[str]:
     return wrong if answer.data["count"] == 1 else [*wrong, "one notification"]
 
 
+# -- the tutor ---------------------------------------------------------------------------------------------------------
+
+
+def talked(world: World) -> Sent:
+    talk = Talk(world, world.person())
+    talk.answered()
+    return Sent(world.of(talk.person), None, talk.id)
+
+
+def conversing(world: World) -> Sent:
+    context = {"source": "landing_widget", "user_agent": "Mozilla/5.0", "course_id": None}
+    return Sent(world.of(world.person()), {"title": "AI Chat", "conversation_type": "general", "context": context})
+
+
+def asking(world: World) -> Sent:
+    talk = Talk(world, world.person())
+    world.c.tasks.spawn(talk.answer_soon(usage=Usage(20, 10)))
+    return Sent(world.of(talk.person), {"message": "Why?", "context": {"page": "/courses"}}, talk.id)
+
+
+def bare_array(spec: Mapping[str, Any], answer: Answer) -> list[str]:
+    return reading.faults(spec["data"], answer.data) + ([] if answer.data else ["nothing is listed"])
+
+
+def messages_array(spec: Mapping[str, Any], answer: Answer) -> list[str]:
+    roles = [one["role"] for one in answer.data]
+    return bare_array(spec, answer) + ([] if roles == ["user", "assistant"] else [f"not oldest first: {roles}"])
+
+
 CASES: dict[str, list[Case]] = {
+    "ai.conversations_list": [Case(talked, bare_array)],
+    "ai.conversations_create": [Case(conversing, in_data, 201)],
+    "ai.conversations_retrieve": [Case(talked, in_data)],
+    "ai.messages": [Case(talked, messages_array)],
+    "ai.send_message": [Case(asking, in_data)],
     "auth.login": [Case(login, both)],
     "auth.register": [Case(register, both, 201)],
     "auth.logout": [Case(logout, nothing)],

@@ -216,5 +216,5 @@ def test_passwords_are_those_of_the_three_urls() -> None:
     ):
         with pytest.raises(ProvisionError, match=f"^{name} must name the role {role} and its password.$"):
             RolePasswords.named_in(given(**{name: url}))
-    with pytest.raises(ProvisionError, match="^DATABASE_OWNER_URL must name"):
+    with pytest.raises(ProvisionError, match=r"^DATABASE_OWNER_URL must name"):
         RolePasswords.named_in(read_settings({"EDU_MODE": "test"}))

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from edurise.authz import About
+from edurise.authz import About, actor_principal
 from edurise.enrollments import service as enrollments
 from edurise.enrollments.permissions import Enrollments
 from edurise.live import service as live
@@ -50,10 +50,15 @@ class Classroom:
         self.desk = f"{self.path}instructor/"
 
     def another_class(self) -> UUID:
-        data = {"title": "Knots", "scheduled_at": self.world.clock.now(), "duration_minutes": 60}
+        data = {
+            "course_id": self.course_id,
+            "title": "Knots",
+            "scheduled_at": self.world.clock.now(),
+            "duration_minutes": 60,
+        }
         about = About("course", self.course_id)
         made = self.world.c.db.run_sync(
-            self.teacher.principal, live.create, self.course_id, data, None, "http://ui.test/live-classes/", about=about
+            self.teacher.principal, live.create, data, None, "http://ui.test/live-classes/", about=about
         )
         found: UUID = made[1]["id"]
         return found
@@ -174,6 +179,7 @@ class Door:
     def drop(self) -> None:
         """End the connection as a network does that fails."""
         self.stream.close()
+        self.connection.close()  # nothing can be sent any more: it forgets the stream
 
 
 class Doors:
@@ -225,6 +231,12 @@ async def doors() -> AsyncIterator[Doors]:
         yield found
     finally:
         await found.close()
+
+
+async def sweep(world: World) -> None:
+    """What the scheduler does each second, once."""
+    for tenant_id, class_id in await world.c.db.system(live.due):
+        await world.c.db.run(actor_principal(tenant_id), live.settle, class_id)
 
 
 async def empty(world: World, seats: int = 0) -> None:

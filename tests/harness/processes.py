@@ -1,9 +1,8 @@
 """EduRise as it runs in production: separate processes behind nginx, on services of the test's own.
 
-Everything is one ``Stack``: PostgreSQL, Redis, RabbitMQ, nginx, the simulators of Stripe and of a mail server, two
-webs,
-a worker, a relay and a scheduler, each a process that can be stopped, killed and started again. They are ended by their
-process numbers, whatever the test does, and write their logs into the stack's directory.
+Everything is one ``Stack``: PostgreSQL, Redis, RabbitMQ, nginx, the simulators of Stripe, of a language model and of a
+mail server, two webs, a worker, a relay and a scheduler, each a process that can be stopped, killed and started again.
+They are ended by their process numbers, whatever the test does, and write their logs into the stack's directory.
 """
 
 from __future__ import annotations
@@ -129,10 +128,11 @@ class Stack:
         web_ports = (first_port + 6, first_port + 7)
         self.nginx = OwnNginx(directory / "nginx", first_port + 5, [f"127.0.0.1:{port}" for port in web_ports])
         self.freezer = Freezer(first_port + 10, self.rabbit.port)
-        self._stripe_port, self._smtp_port = first_port + 8, first_port + 9
+        self._stripe_port, self._smtp_port, self._openai_port = first_port + 8, first_port + 9, first_port + 11
         self.mail_folder = directory / "mail"
         self.settings = {**self._settings(), **settings}
         self.stripe = self._simulator("stripe", self._stripe_port, self._stripe_arguments())
+        self.openai = self._simulator("openai", self._openai_port, ["--api-key", OPENAI_KEY])
         self.smtp = self._simulator("smtp", self._smtp_port, ["--folder", str(self.mail_folder)])
         self.webs = tuple(self._edurise("web", f"web-{port}", port) for port in web_ports)
         self.worker = self._edurise("worker")
@@ -157,12 +157,17 @@ class Stack:
     @property
     def programs(self) -> tuple[OwnProgram, ...]:
         """Every Python process."""
-        return (*self.webs, self.worker, self.relay, self.scheduler, self.stripe, self.smtp)
+        return (*self.webs, self.worker, self.relay, self.scheduler, self.stripe, self.smtp, self.openai)
 
     @property
     def client(self) -> Client:
         """Nobody in particular, through nginx."""
         return Client(self.nginx.url)
+
+    @property
+    def teacher(self) -> PlainClient:
+        """The simulator of a language model, as the test reaches it: ``/control`` plans its answers."""
+        return PlainClient(self.openai.url)
 
     @property
     def gateway(self) -> PlainClient:
@@ -230,6 +235,7 @@ class Stack:
             "EDU_STRIPE_WEBHOOK_SECRET": STRIPE_SECRET,
             "EDU_STRIPE_API_URL": f"http://127.0.0.1:{self._stripe_port}",
             "EDU_OPENAI_API_KEY": OPENAI_KEY,
+            "EDU_OPENAI_BASE_URL": f"http://127.0.0.1:{self._openai_port}/v1",
             "EDU_SMTP_URL": f"smtp://127.0.0.1:{self._smtp_port}",
             "EDU_ARGON2_MEMORY_KIB": "8",
             "EDU_ARGON2_TIME_COST": "1",

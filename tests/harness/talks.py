@@ -14,6 +14,7 @@ from edurise.ai.permissions import Ai
 from edurise.ai.ports import Brief, Usage
 from edurise.authz import About, Principal
 from edurise.tenants import service as memberships
+from tests.harness.waiting import eventually
 from tests.harness.world import Someone, World
 
 PER_DAY = 100
@@ -95,6 +96,24 @@ class Talk:
         assert self.begin(claimed)
         assert self.finish(claimed, answer) is not None
         return claimed
+
+    def taken(self, holder: str = "worker") -> Claimed | None:
+        """As ``claim``, or None while no question of this conversation waits."""
+        return None if self.hop(queries.running, self.id) is None else self.claim(holder)
+
+    async def answer_soon(self, text: str = "Because.", state: answering.Ending = "done", **ended: Any) -> UUID:
+        """Answer the conversation's next question, as a worker in another process does; returns its id."""
+        claimed = await eventually(self.taken, "a question")
+        told = {"question_id": str(claimed.question_id)}
+        channel = service.channel_of(self.id)
+        if text:
+            begun = await self.world.c.streams.append(channel, "answer_started", told)
+            assert begun is not None
+            assert self.begin(claimed, position=(begun.offset, begun.epoch))
+            await self.world.c.streams.append(channel, "token", told | {"text": text})
+        assert self.finish(claimed, text, state, **ended) is not None
+        await self.world.c.streams.append(channel, "interrupted" if state == "failed" else "done", told)
+        return claimed.question_id
 
 
 def stored(world: World, question_id: UUID) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from edurise.authz import ANY_PERSON, About
 from edurise.courses import service as courses
 from edurise.identity.models import TeacherApplication
+from tests.harness.talks import Talk
 from tests.harness.world import Someone, World
 
 START = "/api/v1/payments/create_course_payment/"
@@ -74,6 +75,14 @@ async def payment(world: World, buyer: Someone, course_id: UUID) -> str:
     assert answer.status == 201, answer.content
     found: str = answer.data["payment_id"]
     return found
+
+
+def conversation(world: World, person: Someone, course_id: UUID) -> Talk:
+    """A conversation about a course, with an answer and another question that still waits for one."""
+    talk = Talk(world, person, course_id)
+    talk.answered("Who knows?", "Nobody else.")
+    talk.ask("Who asks?")
+    return talk
 
 
 async def learner(world: World, course_id: UUID) -> Someone:

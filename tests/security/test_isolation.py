@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from edurise.adapters.provision import DatabaseUrls
 from tests.harness.client import Client
 from tests.harness.world import Someone, World
-from tests.security.scene import School, learner, payment, row_counts, school
+from tests.security.scene import School, conversation, learner, payment, row_counts, school
 
 API = "/api/v1"
 
@@ -42,6 +42,7 @@ async def test_no_id_of_another_organization_opens_anything(world: World) -> Non
     pupil = await learner(world, victim.free)
     bill = await payment(world, pupil, victim.paid)
     note = world.notification(pupil)
+    talk = conversation(world, pupil, victim.free).id
     clients = attackers(world, victim)
     before = row_counts(world)
     hidden: list[tuple[str, str, Any]] = [
@@ -57,12 +58,17 @@ async def test_no_id_of_another_organization_opens_anything(world: World) -> Non
         ("POST", "/payments/create_course_payment/", {"course_id": str(victim.draft)}),
         ("POST", f"/payments/{bill}/confirm_payment/", {}),
         ("POST", f"/teacher-approvals/{victim.application}/approve/", {}),
+        ("GET", f"/ai-conversations/{talk}/", None),
+        ("GET", f"/ai-conversations/{talk}/messages/", None),
+        ("POST", f"/ai-conversations/{talk}/send_message/", {"message": "Who?"}),
+        ("POST", "/ai-conversations/", {"course": str(victim.draft)}),
     ]
     seen: list[tuple[str, str, Any]] = [
         ("PATCH", f"/courses/{victim.free}/", {"title": "Mine"}),
         ("POST", "/course-modules/", {"course": str(victim.free), "title": "Mine"}),
         ("POST", "/course-lessons/", {"module": str(victim.module), "title": "Mine"}),
         ("GET", f"/course-lessons/?module={victim.module}", None),
+        ("POST", "/ai-conversations/", {"context": {"course_id": str(victim.free)}}),
     ]
     for name, client in clients.items():
         for method, path, body in hidden:
@@ -148,6 +154,8 @@ def granted(connection: Connection, privilege: str, *, column: str | None = None
 TENANTS = ["activity", "audit_log", "course_deltas", "courses", "enrollments", "entitlements", "lessons", "memberships"]
 TENANTS += ["modules", "payments", "standings", "teacher_applications"]
 
+TALKS = ["ai_conversations", "ai_messages", "ai_questions"]
+
 
 @pytest.fixture(scope="module")
 def two(world: World, io_loop: Any) -> tuple[School, School, Someone]:
@@ -160,6 +168,7 @@ def two(world: World, io_loop: Any) -> tuple[School, School, Someone]:
             bill = await payment(world, pupil, at.paid)
             await world.of(pupil).post(f"{API}/payments/{bill}/confirm_payment/")
             world.notification(pupil)
+            conversation(world, pupil, at.free)
             await world.of(at.administrator).post(f"{API}/teacher-approvals/{at.application}/approve/")
         last = await learner(world, one.free)
         world.notification(last)
@@ -215,8 +224,8 @@ def test_no_row_can_be_written_into_or_moved_to_another_organization(two: Any, d
             ):
                 connection.execute(text(copied), {"tenant": other.id})
         for table in granted(connection, "UPDATE", column="tenant_id"):
-            # Deliveries grant a column; the administrator has no notification that could be moved.
-            if table in ("deliveries", "notifications"):
+            # Deliveries grant a column; the administrator has no row of a person's that could be moved.
+            if table in ("deliveries", "notifications", *TALKS):
                 continue
             with pytest.raises(ProgrammingError, match="row-level security"), connection.begin_nested():
                 connection.execute(text(f"UPDATE {table} SET tenant_id = :tenant"), {"tenant": other.id})
@@ -322,3 +331,16 @@ def test_colleagues_are_seen_and_strangers_are_not(two: Any, database: DatabaseU
         assert count(connection, "people", "id = :id", id=one.teacher.id) == 1
         assert count(connection, "people", "id = :id", id=other.teacher.id) == 0
         assert count(connection, "notifications", "user_id = :id", id=pupil.id) == 0
+
+
+def test_conversations_are_their_owner_s_alone(two: Any, database: DatabaseUrls) -> None:
+    one, other, _ = two
+    with application(database, other.id) as connection:
+        assert [count(connection, table) for table in TALKS] == [0, 0, 0]
+    for person in (one.administrator, one.teacher, one.student):
+        for scope in ("", "self"):
+            with application(database, one.id, person, scope) as connection:
+                assert [count(connection, table) for table in TALKS] == [0, 0, 0]
+                for table in TALKS:
+                    changed = connection.execute(text(f"UPDATE {table} SET user_id = :me"), {"me": person.id})
+                    assert (changed.rowcount, connection.execute(text(f"DELETE FROM {table}")).rowcount) == (0, 0)

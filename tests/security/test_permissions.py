@@ -16,7 +16,7 @@ from handlers.guards import check_all
 from handlers.routing import is_socket, verbs_of
 from tests.harness.client import Answer
 from tests.harness.world import PASSWORD, Someone, World
-from tests.security.scene import School, learner, payment, school
+from tests.security.scene import School, conversation, learner, payment, school
 
 API = "/api/v1"
 ANYBODY = (200, 200, 200, 200)
@@ -32,6 +32,7 @@ class Scene:
     learner: Someone
     payment: str
     notification: str
+    conversation: str
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,31 @@ TABLE: dict[str, list[Entry]] = {
     ],
     # The gateway's signature is the permission, and the sandbox takes no webhook.
     f"POST {API}/webhooks/stripe/": [Entry((404, 404, 404, 404))],
+    f"GET {API}/ai-conversations/": [Entry((401, 200, 403, 200), "learner")],
+    f"POST {API}/ai-conversations/": [
+        Entry((401, 201, 403, 201), "learner"),
+        Entry((401, 403, 403, 201), "learner", body=lambda s, _: {"course": str(s.at.free)}),
+        Entry((401, 404, 404, 201), "teacher", body=lambda s, _: {"context": {"course_id": str(s.at.draft)}}),
+    ],
+    f"GET {API}/ai-conversations/{{id:uuid}}/": [
+        Entry((401, 404, 404, 200), "learner", lambda s: f"{API}/ai-conversations/{s.conversation}/"),
+        Entry((401, 404, 404, 403), "teacher", lambda s: f"{API}/ai-conversations/{s.conversation}/"),
+        Entry((401, 404, 404, 403), "administrator", lambda s: f"{API}/ai-conversations/{s.conversation}/"),
+    ],
+    f"GET {API}/ai-conversations/{{id:uuid}}/messages/": [
+        Entry((401, 404, 404, 200), "learner", lambda s: f"{API}/ai-conversations/{s.conversation}/messages/"),
+        Entry((401, 404, 404, 403), "administrator", lambda s: f"{API}/ai-conversations/{s.conversation}/messages/"),
+    ],
+    # Another question of the learner's still waits.
+    f"POST {API}/ai-conversations/{{id:uuid}}/send_message/": [
+        Entry(
+            (401, 404, 404, status),
+            right,
+            lambda s: f"{API}/ai-conversations/{s.conversation}/send_message/",
+            lambda *_: {"message": "Who else asks?"},
+        )
+        for right, status in (("learner", 409), ("teacher", 403), ("administrator", 403))
+    ],
     f"GET {API}/notifications/": [Entry((401, 200, 403, 200), "learner")],
     f"POST {API}/notifications/mark_all_read/": [Entry((401, 200, 403, 200), "learner")],
     f"POST {API}/notifications/{{id:uuid}}/mark_read/": [
@@ -160,6 +186,7 @@ async def scene_of(world: World) -> Scene:
         learner=somebody,
         payment=await payment(world, somebody, at.paid),
         notification=str(world.notification(somebody)),
+        conversation=str(conversation(world, somebody, at.free).id),
     )
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors import live as jobs
 from edurise.adapters.provision import DatabaseUrls
-from tests.harness.classroom import Classroom, Door, doors, empty
+from tests.harness.classroom import Classroom, Door, doors, empty, sweep
 from tests.harness.waiting import eventually
 from tests.harness.world import Someone, World
 from tests.harness.worlds import another
@@ -68,7 +67,7 @@ def head_of(world: World, room: Classroom) -> int:
 
 async def told_of_all(world: World, room: Classroom, present: int) -> bool:
     """Whether everybody who is there is told of."""
-    await jobs.settle_classes(world.c)
+    await sweep(world)
     return room.roster() == (present, 0)
 
 

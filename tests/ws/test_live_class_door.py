@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from actors import live as jobs
 from edurise.adapters.provision import DatabaseUrls
 from edurise.identity import sessions
 from edurise.identity.watch import read_revocations
-from tests.harness.classroom import Classroom, Doors, Interval, doors, empty
+from tests.harness.classroom import Classroom, Doors, Interval, doors, empty, sweep
 from tests.harness.waiting import eventually
 from tests.harness.world import World
 from tests.harness.worlds import another
@@ -384,7 +383,7 @@ async def test_a_process_that_is_killed_leaves_its_intervals_to_the_sweeper(
             return
         for _ in range(2):
             room.pass_time(24)
-            await jobs.settle_classes(world.c)
+            await sweep(world)
         assert room.intervals() == [Interval(0, 10, 10, "lost")]
         desk = await opened.enter(world, room.teacher, room.desk)
         assert room.roster() == (0, 0)
