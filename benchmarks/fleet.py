@@ -57,6 +57,10 @@ class Fleet:
         port = self._server.port
         self.ask("driver", port=port, request=upgrade(port, path), ready=ready)
 
+    def say(self, text: str, until: str) -> dict[str, Any]:
+        """Have every socket send a text and be answered by a frame that contains ``until``."""
+        return self.ask("say", text=text, until=until, at_a_time=AT_A_TIME)
+
     def rest(self, seconds: float) -> None:
         """Only answer pings for so long."""
         self.ask("rest", seconds=seconds)

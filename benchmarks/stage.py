@@ -30,6 +30,7 @@ from edurise.db import Database, Urls
 from edurise.identity import keys, sessions
 from edurise.identity.tokens import Tokens
 from edurise.platform.school import Bulk, seed_bulk
+from edurise.platform.sheets import Person as Known
 from tests.harness.machine import SHARED, amqp_prefix, answers, forget_keys, own_database, redis_prefix
 
 CLIENTS = 32
@@ -169,11 +170,14 @@ class Stage:
 
     def log_in(self, count: int) -> list[Person]:
         """The first students of the school (the one with all the notifications apart), with access tokens."""
+        return self.log_in_as(self.bulk.students[1 : count + 1])
+
+    def log_in_as(self, people: Sequence[Known]) -> list[Person]:
+        """These people, each with an access token of a new session in the first organization."""
         clock = SystemClock()
         db = Database(Urls(self.urls.application, self.urls.system), clock)
         tokens = Tokens(db.system_sync(keys.load, SECRET), clock, TOKEN_S)
         life = sessions.Lifetimes(TOKEN_S, TOKEN_S, 30)
-        people = self.bulk.students[1 : count + 1]
 
         def opened(session: Session) -> list[sessions.Opened]:
             return [

@@ -47,7 +47,7 @@ PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Before a process that ended is started again: after the first, second … end; one that ran for longer begins anew."""
 READY_WITHIN_S = 120.0
 GRACE_S = 45.0
-"""How long stopping may take: a web drains sockets, requests and what outlives them, each for up to EDU_DRAIN_S."""
+"""How long stopping may take: what is drained one after the other may take EDU_DRAIN_S each."""
 
 # What the official image has around the template; here everything stays in one directory, and nothing is a daemon.
 MAIN = """\

@@ -10,7 +10,7 @@ from tornado.web import Application
 
 from edurise.adapters.limiters import ProcessLimiter
 from edurise.container import Container
-from handlers import ai, courses, docs, enrollments, health, identity, notifications, payments, tenants
+from handlers import ai, courses, docs, enrollments, health, identity, live, notifications, payments, tenants
 from handlers.caching import PublicCache
 from handlers.edge import Edge
 from handlers.guards import check_all
@@ -25,7 +25,7 @@ from handlers.ws.hub import Hub
 from handlers.ws.register import Register
 
 VERSION = "0.1.0"
-_REST = (health, docs, identity, tenants, courses, enrollments, payments, notifications, ai)
+_REST = (health, docs, identity, tenants, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)
 ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]
 ALIASES: Aliases = [alias for module in _REST for alias in module.aliases]

@@ -21,6 +21,11 @@ _INSTANT = re.compile(
     r"((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?)([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?",
     re.ASCII,
 )
+# A local date and time as browsers send it, for the description.
+_LOCAL_TIME = (
+    r"[12]\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
+    r"|02-(?:0[1-9]|1\d|2[0-8]))T(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
+)
 _NOISE = Decimal("1e-7")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -112,8 +117,13 @@ class Url(Plain[str]):
 class Instant(Plain[datetime]):
     """A moment as RFC 3339 text with a zone; becomes an aware datetime in UTC.
 
-    A naive time is refused: nobody knows which moment it means.
+    A naive time is refused: nobody knows which moment it means. With ``naive=True`` it stays a naive datetime, and the
+    service reads it in the zone of an organization.
     """
+
+    def __init__(self, *, naive: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.naive = naive
 
     def read(self, value: Any) -> datetime:
         if not isinstance(value, str):
@@ -122,14 +132,18 @@ class Instant(Plain[datetime]):
         if found is None:
             refuse("not_an_instant")
         day, time, zone = found.groups()
-        if zone is None:
+        if zone is None and not self.naive:
             refuse("not_aware")
         try:
+            if zone is None:
+                return datetime.fromisoformat(f"{day}T{time}")
             return datetime.fromisoformat(f"{day}T{time}{zone.upper()}").astimezone(UTC)
         except (ValueError, OverflowError):
             refuse("not_an_instant")
 
     def json_schema(self) -> JsonSchema:
+        if self.naive:
+            return {"type": "string", "anyOf": [{"format": "date-time"}, {"pattern": f"^{_LOCAL_TIME}$"}]}
         return {"type": "string", "format": "date-time"}
 
 

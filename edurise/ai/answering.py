@@ -209,7 +209,7 @@ def finish(
         return None
     message = None
     if outcome.text:
-        message = service.write_message(
+        message = service.add_message(
             session,
             conversation,
             "assistant",

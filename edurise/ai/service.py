@@ -79,7 +79,7 @@ def ask(
     if conversation["course_id"] is not None and not who.stands(*STUDYING):
         raise Forbidden("COURSE_ACCESS_ERROR")
     _keep_quota(session, who, per_day)
-    message = write_message(session, conversation, "user", text, title=conversation["title"] or title_of(text))
+    message = add_message(session, conversation, "user", text, title=conversation["title"] or title_of(text))
     question = Question(
         id=uuid7(),
         tenant_id=conversation["tenant_id"],
@@ -135,7 +135,7 @@ def lock(session: Session, conversation_id: UUID) -> dict[str, Any]:
     return found
 
 
-def write_message(
+def add_message(
     session: Session, conversation: dict[str, Any], role: str, content: str, title: str | None = None, **values: Any
 ) -> dict[str, Any]:
     """Add the next message to a locked conversation and count it; returns its columns."""

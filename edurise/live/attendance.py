@@ -1,7 +1,8 @@
 """Attendance as it is read: what of its intervals lies within the class, computed by the database.
 
 Somebody was there from a join to its end, and through each gap of up to 30 s, whatever made it: the union of a person's
-intervals, each longer by 30 s, shortened by as much again, and clipped to the class. Two sockets count once.
+intervals, each longer by 30 s, shortened by as much again, and clipped to the class. Two sockets count once. An open
+interval counts up to now, or up to its last beat if that is older than 30 s: then its process is gone.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ SELECT a.id, a.class_id, a.person_id, a.is_learner, a.marked_status, a.questions
   LEFT JOIN people p ON p.id = a.person_id
   LEFT JOIN LATERAL (
        SELECT max(i.left_at) AS left_at, bool_or(i.left_at IS NULL) AS sits,
-              range_agg(tstzrange(i.joined_at, greatest(
-                  coalesce(i.left_at, c.ended_at, %(now)s), i.joined_at) + %(gap)s)) AS spans
+              range_agg(tstzrange(i.joined_at, greatest(i.joined_at, coalesce(i.left_at,
+                  CASE WHEN i.beat_at < %(now)s - %(gap)s THEN i.beat_at ELSE %(now)s END)) + %(gap)s)) AS spans
          FROM attendance_intervals i
         WHERE i.class_id = a.class_id AND i.person_id = a.person_id AND i.tenant_id = a.tenant_id) sat ON true
   LEFT JOIN LATERAL (
@@ -42,10 +43,9 @@ SELECT a.id, a.class_id, a.person_id, a.is_learner, a.marked_status, a.questions
  WHERE {which}
  ORDER BY a.created_at, a.id
 """
-_OF_CLASS = _ROWS.format(which="c.tenant_id = %(tenant)s AND c.id = %(class)s AND a.is_learner")
-_OF_PEOPLE = _ROWS.format(
-    which="c.tenant_id = %(tenant)s AND c.id = %(class)s AND a.person_id = ANY(%(people)s::uuid[])"
-)
+_HERE = "c.tenant_id = %(tenant)s AND c.id = %(class)s"
+_OF_CLASS = _ROWS.format(which=f"{_HERE} AND a.is_learner")
+_OF_PEOPLE = _ROWS.format(which=f"{_HERE} AND a.person_id = ANY(%(people)s::uuid[])")
 _OF_ONE = _ROWS.format(which="c.id = ANY(%(classes)s::uuid[]) AND a.person_id = %(person)s")
 
 

@@ -43,7 +43,8 @@ SELECT n.id, %(tenant)s, %(class)s, n.person_id, true, %(now)s, %(now)s
 ON CONFLICT ON CONSTRAINT uq_attendance_tenant_id_class_id_person_id DO NOTHING
 """
 _STIRRED = """
-UPDATE attendance SET changed = true WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND first_joined_at IS NOT NULL
+UPDATE attendance SET changed = true
+ WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND first_joined_at IS NOT NULL
 """
 _EMPTIED = """
 UPDATE attendance SET is_present = false, told_present = false, away_since = NULL, changed = true
@@ -56,7 +57,8 @@ UPDATE attendance SET questions_asked = questions_asked + 1, changed = true, upd
 _MARKED = """
 UPDATE attendance a SET marked_status = %(status)s, changed = false, updated_at = %(now)s
   FROM (SELECT id, marked_status FROM attendance
-         WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND person_id = %(person)s AND is_learner FOR UPDATE) before
+         WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND person_id = %(person)s AND is_learner
+           FOR UPDATE) before
  WHERE a.id = before.id RETURNING before.marked_status AS previous
 """
 
@@ -124,8 +126,9 @@ def end(session: Session, who: Principal, class_id: UUID) -> dict[str, Any]:
     """End a live class now; returns it. Ending it again changes nothing.
 
     Learners of the course who have no row get one that says absent. Open intervals end by the next beat of the process
-    that holds them, which hears of the end, or at the last beat of one that died: ``beat``, ``settle``. Raises NotFound,
-    Conflict: CLASS_NOT_STARTED, CLASS_CANCELLED.
+    that holds them, which hears of the end, or at the last beat of one that died (``beat``, ``settle``).
+
+    Raises NotFound, Conflict: CLASS_NOT_STARTED, CLASS_CANCELLED.
     """
     held = telling.hold(session, who, class_id, "UPDATE")
     _refuse(held, "scheduled", "cancelled")
@@ -173,14 +176,8 @@ def mark(session: Session, who: Principal, class_id: UUID, student_id: UUID, sta
     _refuse(held, "cancelled")
     now = moment(session)
     if student_id in tenants.learners_of(session, held.tenant_id, held.course_id):
-        fresh = {
-            "class_id": class_id,
-            "person_id": student_id,
-            "is_learner": True,
-            "created_at": now,
-            "updated_at": now,
-        }
-        insert_missing(session, Attendance, id=uuid7(), tenant_id=held.tenant_id, **fresh)
+        fresh = {"id": uuid7(), "tenant_id": held.tenant_id, "class_id": class_id, "person_id": student_id}
+        insert_missing(session, Attendance, **fresh, is_learner=True, created_at=now, updated_at=now)
     values = {**held.key, "person": str(student_id), "status": status, "now": now}
     changed = session.connection().exec_driver_sql(_MARKED, values).first()
     if changed is None:

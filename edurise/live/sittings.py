@@ -22,8 +22,8 @@ from edurise.live.rules import Span
 from edurise.live.telling import Held
 
 _PEEK = """
-SELECT count(*) FILTER (WHERE told_present) AS told, coalesce(bool_or(told_present) FILTER (WHERE person_id = %(person)s),
-       false) AS is_told
+SELECT count(*) FILTER (WHERE told_present) AS told,
+       count(*) FILTER (WHERE told_present AND person_id = %(person)s) > 0 AS is_told
   FROM attendance WHERE tenant_id = %(tenant)s AND class_id = %(class)s
 """
 _ROW = """
@@ -63,7 +63,8 @@ UPDATE attendance_intervals i
        ended_by = CASE WHEN c.ended_at < %(now)s THEN 'class_ended' ELSE 'left' END
   FROM live_classes c
  WHERE c.tenant_id = i.tenant_id AND c.id = i.class_id AND i.tenant_id = %(tenant)s AND i.class_id = %(class)s
-   AND i.person_id = %(person)s AND i.connection_id = %(connection)s AND i.left_at IS NULL
+   AND i.person_id = %(person)s
+   AND (i.left_at IS NULL OR (i.ended_by = 'lost' AND i.connection_id = %(connection)s))
 RETURNING i.id
 """
 # Who has no open interval is away since the last one ended.
@@ -169,8 +170,9 @@ def resume(session: Session, who: Principal, class_id: UUID, connection_id: UUID
 
 
 def leave(session: Session, who: Principal, class_id: UUID, connection_id: UUID) -> dict[str, Any] | None:
-    """Leave a class with one socket; returns the own row, or None if the socket is not in the class.
+    """Leave a class with every socket; returns the own row, or None for who is not in the class.
 
+    ``connection_id`` is the socket that said so; if a sweeper had taken it for lost, its interval ends only now.
     Nobody is told for 30 s, in which a join goes on with the same interval.
     """
     values = _values(session, who, telling.hold(session, who, class_id, "KEY SHARE"))

@@ -144,10 +144,7 @@ def tell_people(session: Session, held: Held) -> bool:
     after = told(session, held)
     before = after - len(joined) + len(left)
     if max(before, after) > CROWD:
-        faces = [
-            [{"user_id": one["person_id"], "user_name": views.name_of(one)} for one in part] for part in (joined, left)
-        ]
-        roster: dict[str, object] = {"joined": faces[0], "left": faces[1], "participants": after}
+        roster: dict[str, object] = {"joined": _faces(joined), "left": _faces(left), "participants": after}
         _append(session, class_channel(held.id), held, "roster_update", roster)
     else:
         for person in (*left, *joined):
@@ -202,3 +199,7 @@ def measure(session: Session, who: Principal, held: Held) -> None:
 
 def _append(session: Session, channel: str, held: Held, kind: str, data: dict[str, object]) -> None:
     channels.append(session, channel, kind, data, held.tenant_id)
+
+
+def _faces(people: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"user_id": one["person_id"], "user_name": views.name_of(one)} for one in people]

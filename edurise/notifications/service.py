@@ -32,6 +32,7 @@ class Kind:
 KINDS = {
     "payment_settled": Kind("payment_settled", "course", "high"),
     "course_enrollment": Kind("course_enrolled", "course"),
+    "live_class_starting": Kind("live_class_starting", "live_class", "high"),
     "teacher_approved": Kind("teacher_approved", "system", "high"),
     "welcome": Kind("welcome", "system", "low"),
 }

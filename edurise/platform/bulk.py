@@ -10,7 +10,7 @@ from uuid import UUID
 
 from edurise.platform.keys import Keys
 from edurise.platform.seeding import DOMAIN, seed
-from edurise.platform.sheets import CURRENCY, Course, Organization, Payment, Person, Sheets, Syllabus
+from edurise.platform.sheets import CURRENCY, Course, Meeting, Organization, Payment, Person, Sheets, Syllabus
 from edurise.platform.words import TOPICS, Writer
 from edurise.tenants.queries import MAIN
 
@@ -31,7 +31,7 @@ _SHARE_PAID = 0.4
 
 @dataclass(frozen=True)
 class Scale:
-    """How many of each; enrollments are spread evenly over the students."""
+    """How many of each; enrollments are spread evenly over the students, all of whom share one course."""
 
     teachers: int
     students: int
@@ -39,13 +39,22 @@ class Scale:
     enrollments: int
     payments: int
     notifications: int
+    classes: int
 
 
 SCALES = {
-    "0.1x": Scale(teachers=4, students=100, courses=20, enrollments=500, payments=50, notifications=100),
-    "1x": Scale(teachers=20, students=1_000, courses=200, enrollments=5_000, payments=500, notifications=1_000),
+    "0.1x": Scale(teachers=4, students=100, courses=20, enrollments=500, payments=50, notifications=100, classes=20),
+    "1x": Scale(
+        teachers=20, students=1_000, courses=200, enrollments=5_000, payments=500, notifications=1_000, classes=200
+    ),
     "10x": Scale(
-        teachers=200, students=10_000, courses=2_000, enrollments=200_000, payments=5_000, notifications=1_000
+        teachers=200,
+        students=10_000,
+        courses=2_000,
+        enrollments=200_000,
+        payments=5_000,
+        notifications=1_000,
+        classes=2_000,
     ),
 }
 
@@ -55,6 +64,8 @@ class Bulk:
     """What was generated, for whoever uses it; everybody's password is ``password``.
 
     ``students[0]`` has the notifications. ``places`` holds, for each student, the courses they are enrolled in.
+    ``crowd`` is a scheduled live class of ``free[0]``, the course that every student is enrolled in, taught by
+    ``crowd_teacher``.
     """
 
     scale: str
@@ -69,6 +80,9 @@ class Bulk:
     paid: tuple[UUID, ...]
     drafts: tuple[UUID, ...]
     places: dict[UUID, frozenset[UUID]]
+    classes: tuple[UUID, ...]
+    crowd: UUID
+    crowd_teacher: Person
 
 
 def seed_bulk(owner_url: str, scale: str, hash_password: Callable[[str], str], *, force: bool = False) -> Bulk:
@@ -95,11 +109,13 @@ class _School:
         self._writer = Writer(self._random)
         self._tenants = (MAIN, RIVERSIDE.id)
         self._places: dict[UUID, set[UUID]] = {}
+        self._classes: dict[UUID, list[UUID]] = {}
         self.sheets = Sheets(scale, (RIVERSIDE,))
         self._people()
         self._courses()
         self._learning()
         self._told()
+        self._meetings()
 
     def bulk(self) -> Bulk:
         shown = [one for one in self.sheets.courses if one.syllabus.status == "published"]
@@ -116,6 +132,9 @@ class _School:
             paid=tuple(one.id for one in shown if one.syllabus.price_minor > 0),
             drafts=tuple(one.id for one in self.sheets.courses if one.syllabus.status == "draft"),
             places={person: frozenset(courses) for person, courses in self._places.items()},
+            classes=tuple(one for classes in self._classes.values() for one in classes),
+            crowd=self._classes[self._shared.id][0],
+            crowd_teacher=self._shared.instructor,
         )
 
     def _person(self, local: str, *, is_platform_admin: bool = False) -> Person:
@@ -186,9 +205,11 @@ class _School:
         free = [one for one in shown if not one.syllabus.price_minor]
         for number in range(self._size.payments):
             self._pay(number, paid)
+        self._shared, *others = free
         share = self._size.enrollments // self._size.students
         for person in self._students:
-            for course in self._random.sample(free, share - len(self._places[person.id])):
+            chosen = self._random.sample(others, share - len(self._places[person.id]) - 1)
+            for course in (self._shared, *chosen):
                 at = course.created_at + timedelta(minutes=self._random.randrange(365 * 1_440))
                 self.sheets.enroll(course, person, at, self._random.choice((0, 10, 25, 40, 60, 80, 100)))
                 self._places[person.id].add(course.id)
@@ -215,6 +236,25 @@ class _School:
         self.sheets.pay(course, person, Payment(status, at))
         if status == "completed":
             self._places[person.id].add(course.id)
+
+    def _meetings(self) -> None:
+        """A live class for each course in turn. Every fourth is over, and one learner in five of it was not there."""
+        shown = [one for one in self.sheets.courses if one.syllabus.status == "published"]
+        learners: dict[UUID, list[Person]] = {}
+        for person in self._students:
+            for course_id in sorted(self._places[person.id]):
+                learners.setdefault(course_id, []).append(person)
+        for number in range(self._size.classes):
+            course = shown[number % len(shown)]
+            there = learners.get(course.id, [])
+            title = f"{course.syllabus.title}: questions and answers"
+            if number % 4 == 3 and there and course is not self._shared:
+                missed = tuple(there[4::5])
+                came = tuple(one for one in there if one not in missed)
+                meeting = Meeting(title, self._now - timedelta(hours=number + 2), 60, came, missed)
+            else:
+                meeting = Meeting(title, self._now + timedelta(hours=number), 60)
+            self._classes.setdefault(course.id, []).append(self.sheets.meet(course, meeting))
 
     def _told(self) -> None:
         """One student has been told a great deal, and read every second piece of it."""

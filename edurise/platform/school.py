@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from edurise.platform.bulk import RIVERSIDE, Bulk, seed_bulk
 from edurise.platform.keys import Keys
 from edurise.platform.seeding import SchoolInUse, seed
-from edurise.platform.sheets import Course, Person, Sheets, Syllabus
+from edurise.platform.sheets import Course, Meeting, Person, Sheets, Syllabus
 from edurise.tenants.queries import MAIN
 
 __all__ = ["DEMO_PEOPLE", "RIVERSIDE", "Bulk", "DemoPerson", "SchoolInUse", "seed_bulk", "seed_demo"]
@@ -87,6 +87,7 @@ def demo(now: datetime, hash_password: Callable[[str], str]) -> Sheets:
     sheets.member(MAIN, student, "student", now - timedelta(days=30))
     for number, told in enumerate(tomllib.loads(_SYLLABUS.read_text(encoding="utf-8"))["courses"]):
         _course(sheets, teacher, told, founded + timedelta(days=11 + number))
+    sheets.meet(sheets.courses[0], Meeting("Recall together: a live hour", now + timedelta(minutes=10), 60))
     _first_steps(sheets, student, now)
     return sheets
 

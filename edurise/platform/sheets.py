@@ -15,105 +15,10 @@ import orjson
 from sqlalchemy import Connection, text
 
 from edurise.notifications.service import KINDS
+from edurise.platform.columns import COLUMNS
 from edurise.platform.copying import Row, copy
 from edurise.platform.keys import Keys
 from edurise.texts import catalogue as texts
-
-COLUMNS = {
-    "people": ("id", "email", "first_name", "last_name", "language", "is_platform_admin", "created_at"),
-    "credentials": ("person_id", "password_hash", "changed_at"),
-    "memberships": ("id", "tenant_id", "person_id", "role", "created_at"),
-    "teacher_applications": ("id", "tenant_id", "person_id", "status", "submitted_at", "reviewed_at", "reviewed_by"),
-    "courses": (
-        "id",
-        "tenant_id",
-        "instructor_id",
-        "instructor_first_name",
-        "instructor_last_name",
-        "title",
-        "description",
-        "category",
-        "difficulty_level",
-        "tags",
-        "price_minor",
-        "currency",
-        "duration_weeks",
-        "status",
-        "total_enrollments",
-        "created_at",
-        "updated_at",
-        "published_at",
-    ),
-    "modules": (
-        "id",
-        "tenant_id",
-        "course_id",
-        "title",
-        "description",
-        "content",
-        "position",
-        "created_at",
-        "updated_at",
-    ),
-    "lessons": (
-        "id",
-        "tenant_id",
-        "course_id",
-        "module_id",
-        "title",
-        "kind",
-        "description",
-        "content",
-        "duration_minutes",
-        "position",
-        "created_at",
-        "updated_at",
-    ),
-    "standings": ("tenant_id", "course_id", "person_id", "kind"),
-    "entitlements": ("id", "tenant_id", "course_id", "person_id", "source", "source_id", "granted_at"),
-    "enrollments": (
-        "id",
-        "tenant_id",
-        "course_id",
-        "person_id",
-        "status",
-        "progress_percentage",
-        "enrolled_at",
-        "completed_at",
-        "last_accessed",
-    ),
-    "payments": (
-        "id",
-        "tenant_id",
-        "course_id",
-        "learner_id",
-        "amount_minor",
-        "currency",
-        "gateway",
-        "method",
-        "status",
-        "intent_reference",
-        "created_at",
-        "updated_at",
-        "completed_at",
-        "failed_at",
-    ),
-    "notifications": (
-        "id",
-        "tenant_id",
-        "user_id",
-        "type",
-        "category",
-        "priority",
-        "title",
-        "message",
-        "data",
-        "source_id",
-        "created_at",
-        "read_at",
-    ),
-}
-"""What is written, by table, in an order that foreign keys allow. Columns that are absent keep their defaults."""
 
 CURRENCY = "USD"
 _PAID_AFTER = timedelta(minutes=2)
@@ -172,6 +77,21 @@ class Payment:
 
     status: str
     at: datetime
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A live class of a course: scheduled, or over if it names who came and who of the course's learners did not."""
+
+    title: str
+    at: datetime
+    minutes: int
+    came: tuple[Person, ...] = ()
+    missed: tuple[Person, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.came or self.missed)
 
 
 @dataclass
@@ -291,6 +211,41 @@ class Sheets:
             right = (self._keys.next("entitlement"), course.tenant_id, course.id, person.id, "payment", key, settled)
             self._rows["entitlements"].append(right)
             self.enroll(course, person, settled)
+        return key
+
+    def meet(self, course: Course, meeting: Meeting) -> UUID:
+        """Add a live class; who came to one that is over stayed from its begin to its end. Returns its id."""
+        key, teacher = self._keys.next("live_class"), course.instructor
+        began, ended = meeting.at, meeting.at + timedelta(minutes=meeting.minutes)
+        over = meeting.is_over
+        self._rows["live_classes"].append(
+            (
+                key,
+                course.tenant_id,
+                course.id,
+                teacher.id,
+                f"{teacher.first_name} {teacher.last_name}",
+                meeting.title,
+                began,
+                meeting.minutes,
+                "completed" if over else "scheduled",
+                f"https://meet.example.org/{key}",
+                began if over else None,
+                ended if over else None,
+                len(meeting.came),
+                course.created_at,
+                ended if over else course.created_at,
+            )
+        )
+        place = (course.tenant_id, key)
+        for person in meeting.came:
+            row = (self._keys.next("attendance"), *place, person.id, True, began, False, began, ended)
+            self._rows["attendance"].append(row)
+            sat = (self._keys.next("interval"), *place, person.id, self._keys.next("connection"))
+            self._rows["attendance_intervals"].append((*sat, began, ended, ended, "class_ended"))
+        for person in meeting.missed:
+            row = (self._keys.next("attendance"), *place, person.id, True, None, False, ended, ended)
+            self._rows["attendance"].append(row)
         return key
 
     def notify(

@@ -30,6 +30,8 @@ POLICIES: dict[str, set[str]] = {
     "ai_questions": PERSON,
     "attendance": WITH_SELF,
     "attendance_intervals": WITH_SELF,
+    "attendance": WITH_SELF,
+    "attendance_intervals": WITH_SELF,
     "audit_log": TENANT,
     "categories": {"shared", "tenant"},
     "channel_events": {"own", "tenant"},
@@ -44,6 +46,7 @@ POLICIES: dict[str, set[str]] = {
     "job_runs": SECRET,
     "leases": SECRET,
     "lessons": TENANT,
+    "live_classes": WITH_SELF,
     "live_classes": WITH_SELF,
     "memberships": WITH_SELF,
     "modules": TENANT,
@@ -223,7 +226,7 @@ def test_every_declared_ordering_is_indexed(catalog: Connection) -> None:
     assert {id(one) for one in (courses.CATALOGUE_ORDER, courses.COURSE_ORDER, notifications.ORDER, ai.ORDER)} <= {
         id(one) for one in Orderings.declared
     }
-    own = {"ai_conversations": ["user_id"], "notifications": ["user_id"]}
+    own = {"ai_conversations": ["user_id"], "notifications": ["user_id"], "live_classes": ["course_id", "tenant_id"], "attendance": ["tenant_id", "class_id"]}
     scopes = {"catalogue": [], "courses": ["tenant_id"]} | own
     missing = []
     for declared in Orderings.declared:

@@ -65,6 +65,19 @@ VIOLATIONS = {
         SELECT id FROM people p
          WHERE NOT is_platform_admin AND NOT EXISTS (SELECT FROM memberships m WHERE m.person_id = p.id)""",
     "nobody can be reached by mail": "SELECT id FROM people WHERE email !~ '[@.]example[.]org$'",
+    "a class is taught by its course's instructor": """
+        SELECT l.id FROM live_classes l LEFT JOIN courses c
+            ON (c.tenant_id, c.id, c.instructor_id) = (l.tenant_id, l.course_id, l.instructor_id)
+         WHERE c.id IS NULL""",
+    "a class that is over has a row of each learner and counts those who came": """
+        SELECT l.id FROM live_classes l
+         WHERE l.status = 'completed' AND l.attended_count <> (
+               SELECT count(DISTINCT i.person_id) FROM attendance_intervals i
+                 JOIN attendance a ON (a.class_id, a.person_id) = (i.class_id, i.person_id)
+                WHERE i.class_id = l.id AND a.first_joined_at = i.joined_at)
+            OR l.status = 'completed' AND EXISTS (
+               SELECT FROM standings s LEFT JOIN attendance a ON (a.class_id, a.person_id) = (l.id, s.person_id)
+                WHERE s.course_id = l.course_id AND s.kind = 'learner' AND a.id IS NULL)""",
     "nothing waits for an actor": "SELECT id FROM outbox",
 }
 """What must be true, and the question that finds where it is not."""
@@ -129,6 +142,16 @@ def test_the_description_is_what_was_written(connection: Connection) -> None:
     for person, course in rows:
         written.setdefault(person, set()).add(course)
     assert written == {person: set(courses) for person, courses in told.places.items()}
+    assert all(told.free[0] in courses for courses in told.places.values())
+    classes = connection.execute(
+        text("SELECT id, status, course_id, instructor_id FROM live_classes WHERE id = ANY(:ids)"),
+        {"ids": list(told.classes)},
+    ).all()
+    assert len(classes) == len(told.classes) == size.classes
+    assert {one.status for one in classes} == {"scheduled", "completed"}
+    assert [tuple(one) for one in classes if one.id == told.crowd] == [
+        (told.crowd, "scheduled", told.free[0], told.crowd_teacher.id)
+    ]
 
 
 @pytest.mark.parametrize("truth", VIOLATIONS)

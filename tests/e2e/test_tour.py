@@ -90,7 +90,7 @@ def test_the_tour_of_the_readme(checkout: Path) -> None:
         timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    prepared, login, found, refused, greeting, bought, told, listed, studied, switched, left = (
+    prepared, login, found, refused, greeting, bought, told, listed, studied, joined, taught, asked, switched, left = (
         part.strip().splitlines() for part in done.stdout.split(f"{BETWEEN}\n")[:-1]
     )
     assert prepared == left == []
@@ -105,6 +105,13 @@ def test_the_tour_of_the_readme(checkout: Path) -> None:
     assert [line.split(" - ")[0] for line in listed if " - " in line].count("payment_settled") == 1
     assert any(line.startswith("Subject:") for line in listed)
     assert len(studied) == 2
+    assert joined[0] == "connection_established"
+    assert set(joined[1:]) == {"attendance_update", "participant_joined"}
+    assert (taught[0], taught[1], taught[-1]) == ("live", "class_status_update", "completed")
+    assert taught[2].startswith("Selin present 20")
+    assert asked[-3] == "done"
+    assert [line.split()[0] for line in asked[-2:]] == ["user", "assistant"]
+    assert "“" in "".join(asked), "the embedded tutor quotes"
     assert switched == ["Riverside Academy"]
 
 

@@ -99,6 +99,7 @@ def bodies(place: Place) -> list[tuple[str, str, dict[str, Any]]]:
             },
         ),
         ("POST", f"{API}/payments/create_course_payment/", {"course_id": course, "payment_method": "stripe"}),
+        ("POST", f"{API}/ai-conversations/", {"title": "x", "conversation_type": "tutor", "course": course}),
     ]
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -189,6 +191,25 @@ def test_services_speak_tls_only_and_are_not_published() -> None:
     assert set(services()["nginx"]["networks"]) == {"edge", "outside"}
 
 
+def test_the_entrypoints_are_shell_and_take_what_they_are_given() -> None:
+    shell = shutil.which("sh")
+    assert shell is not None
+    for name in STORES:
+        program, options, script, zero = services()[name]["entrypoint"]
+        assert (program, options, zero) == ("sh", "-ec", "sh")
+        assert subprocess.run([shell, "-n", "-c", script], check=False).returncode == 0
+        assert script.rstrip().endswith('exec docker-entrypoint.sh "$@"')
+        named = set(re.findall(r"/run/secrets/([\w-]+)", script))
+        assert named <= set(services()[name]["secrets"])
+        made = set(re.findall(r"/run/tls/[\w.]+", script))
+        used = {
+            *re.findall(
+                r"/run/tls/[\w.]+", content(name) if name != "postgres" else " ".join(services()[name]["command"])
+            )
+        }
+        assert used <= made, name
+
+
 def test_every_secret_network_config_and_dependency_is_there() -> None:
     for one in services().values():
         assert set(one.get("secrets", [])) <= set(project()["secrets"])
@@ -226,7 +247,7 @@ def test_everything_is_pinned_restarted_watched_and_may_do_little() -> None:
 def test_stopping_has_the_time_that_draining_takes() -> None:
     for name in start().PROCESSES:
         grace = seconds(ours()[name]["stop_grace_period"])
-        assert grace > 3 * settings(name).drain_s, "sockets, requests, and what outlives them"
+        assert grace > 3 * settings(name).drain_s, "what is drained one after the other may take that long each"
         assert grace == start().GRACE_S
 
 
