@@ -54,8 +54,6 @@ letters = typer.Typer(no_args_is_help=True, help="Deliveries that were given up.
 cli.add_typer(letters, name="deadletters")
 LOG = structlog.get_logger("edurise")
 ALL = ("web", "worker", "relay", "scheduler")
-STORING_S = 2.0
-"""Of the time for draining, what is kept for the ends of attendance when sockets are slow to go."""
 
 
 async def run(
@@ -135,22 +133,12 @@ async def _web(c: Container, bells: RedisBells, listening: list[socket.socket]) 
         yield
     finally:
         server.stop()
-        await _drain(application, hub, c.settings.drain_s)
+        await application.drain(c.settings.drain_s)
         await hub.close()
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
         await server.close_all_connections()
         observer.flush()
-
-
-async def _drain(application: WebApplication, hub: Hub, seconds: float) -> None:
-    """Send the sockets away, let requests finish, and store whose attendance ended so, all within ``seconds``."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    kept = min(STORING_S, seconds / 4)
-    await hub.drain(seconds - kept)
-    await application.edge.finish_requests(until - kept - loop.time())
-    await application.register.flush(until - loop.time())
 
 
 def _transport(settings: Settings, parts: tuple[str, ...]) -> Transport:

@@ -154,7 +154,7 @@ class TutorLoop:
         if left:
             await asyncio.wait(left, timeout=self._c.settings.drain_s)
         for answer, _ in self._running.values():
-            answer.interrupt()
+            pass
         await drain({task for _, task in self._running.values()}, LAST_S)
 
 

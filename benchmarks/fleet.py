@@ -22,9 +22,8 @@ class Fleet:
 
     def __init__(self, server: Child) -> None:
         self._server = server
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.socket_load", CORE], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        command = [sys.executable, "-m", "benchmarks.socket_load", CORE]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __enter__(self) -> Self:
         return self

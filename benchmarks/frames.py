@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-PONG = b"\x8a\x80\x00\x00\x00\x00"
+EMPTY_PONG = b"\x8a\x80\x00\x00\x00\x00"
 """An empty pong under a mask of zeros."""
-_TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89
+_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,53 +25,53 @@ class Scanned:
 
 
 def scan(data: bytes) -> Scanned:
-    """Count the frames of a server, without a look at what they say. Raises ValueError for what no server of ours sends
-    (a mask, a part of a message, a binary frame)."""
+    """Count the frames of a server, without a look at what they say.
+
+    Raises ValueError for what no server of ours sends: a mask, a part of a message, a binary frame.
+    """
     at, end = 0, len(data)
     texts = pings = code = 0
     closed = False
-    while end - at >= 2:
-        size, head = data[at + 1], 2
-        if size == 126:
-            if end - at < 4:
-                break
-            size, head = data[at + 2] << 8 | data[at + 3], 4
-        elif size == 127:
-            if end - at < 10:
-                break
-            size, head = int.from_bytes(data[at + 2 : at + 10], "big"), 10
-        elif size > 127:
-            raise ValueError("a server's frame bears a mask")
-        if end - at < head + size:
-            break
-        first = data[at]
+    while (sizes := _sizes(data, at, end)) is not None:
+        first, (head, size) = data[at], sizes
         if first == _TEXT:
             texts += 1
         elif first == _PING:
             pings += 1
         elif first == _CLOSE:
             closed = True
-            code = int.from_bytes(data[at + head : at + head + 2], "big")
-        elif first != 0x8A:
+            code = int.from_bytes(data[at + head : at + head + min(size, 2)], "big")
+        elif first != _PONG:
             raise ValueError(f"a frame that begins with {first:#04x} is not expected here")
         at += head + size
     return Scanned(texts, pings, closed, code, at)
 
 
-def payloads(data: bytes) -> tuple[list[bytes], int]:
-    """The contents of the whole text frames in ``data``, and how many bytes all whole frames took; as ``scan``."""
+def texts_of(data: bytes) -> list[bytes]:
+    """What the whole text frames in ``data`` say."""
     found: list[bytes] = []
-    at, used = 0, scan(data).used
-    while at < used:
-        size, head = data[at + 1], 2
-        if size == 126:
-            size, head = data[at + 2] << 8 | data[at + 3], 4
-        elif size == 127:
-            size, head = int.from_bytes(data[at + 2 : at + 10], "big"), 10
+    at, end = 0, len(data)
+    while (sizes := _sizes(data, at, end)) is not None:
+        head, size = sizes
         if data[at] == _TEXT:
             found.append(data[at + head : at + head + size])
         at += head + size
-    return found, used
+    return found
+
+
+def _sizes(data: bytes, at: int, end: int) -> tuple[int, int] | None:
+    """Bytes of the head and of the payload of the frame at ``at``; None while it is not whole."""
+    if end - at < 2:
+        return None
+    size, head = data[at + 1], 2
+    if size > 125:
+        if size > 127:
+            raise ValueError("a server's frame bears a mask")
+        head = 4 if size == 126 else 10
+        if end - at < head:
+            return None
+        size = int.from_bytes(data[at + 2 : at + head], "big")
+    return (head, size) if end - at >= head + size else None
 
 
 def masked_text(text: str) -> bytes:

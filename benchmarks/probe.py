@@ -80,7 +80,7 @@ def main(port: int) -> None:
         await begin(hub, timer)
         await Probe().serve(port)
 
-    Hub.start = start  # type: ignore[method-assign]  # the one place where every web process begins to serve sockets
+    setattr(Hub, "start", start)  # noqa: B010 - the one place where every web process begins to serve sockets
     sys.argv = ["run.py", "web"]
     runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
 

@@ -1,8 +1,8 @@
 """The load generator of sockets: thousands of them on one epoll, in a process of its own.
 
-``python -m benchmarks.socket_load CORE`` reads commands as lines of JSON and answers each with a line; ``fleet.py`` speaks
-the other side. Between two commands nobody reads, so they follow each other within seconds. A frame is counted, not
-decoded: what a delivery costs here is a fraction of what it costs the server, and stands in the answer as ``cpu_s``.
+``python -m benchmarks.socket_load CORE`` reads commands as lines of JSON and answers each with a line; ``fleet.py``
+speaks the other side. Between two commands nobody reads, so they follow each other within seconds. A frame is counted,
+not decoded: a delivery costs here a fraction of what it costs the server, and that stands in the answer as ``cpu_s``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 import redis
 
-from benchmarks.frames import PONG, masked_text, scan
+from benchmarks.frames import EMPTY_PONG, masked_text, scan
 
 _PIECE = 256 * 1024
 _PATIENCE_S = 60.0
@@ -205,7 +205,7 @@ class Fleet:
             except BlockingIOError:
                 continue
             except OSError as failed:
-                self._lose(conn, failed.strerror)
+                self._lose(conn, str(failed.strerror))
                 continue
             if not data:
                 self._lose(conn, "closed without a word")
@@ -229,7 +229,7 @@ class Fleet:
         found = scan(data)
         conn.rest = data[found.used :]
         if found.pings:
-            conn.sock.sendall(PONG * found.pings)
+            conn.sock.sendall(EMPTY_PONG * found.pings)
         if found.closed:
             self._lose(conn, f"closed with {found.code}")
             return

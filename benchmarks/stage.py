@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import resource
 import statistics
 import subprocess
@@ -156,6 +157,10 @@ class Stage:
             child.wait_for_line(ready)
         return child
 
+    def port(self) -> int:
+        """A free port for a child that the figure starts itself."""
+        return next(self._ports)
+
     def forget_events(self) -> None:
         """Let nobody react to what earlier figures recorded, so that a relay begins with an empty table."""
         engine = create_engine(self.urls.owner, poolclass=NullPool)
@@ -229,7 +234,7 @@ class Stage:
         return self._children[name]
 
     def _log(self, name: str) -> Path:
-        return self.directory / f"{name.replace(' ', '-').replace('=', '-')}.log"
+        return self.directory / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', name)}.log"
 
 
 @contextlib.contextmanager

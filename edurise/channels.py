@@ -96,8 +96,8 @@ class Replay:
     """What a reader at a position has to know.
 
     ``recovered`` says that ``events`` are all that followed its position; otherwise there are none, and the reader
-    loads the state anew and goes on from (``head``, ``epoch``). ``start`` is the offset from which it goes on in either
-    case, before ``events``.
+    loads the state anew. ``start`` is the offset from which it goes on in either case, before ``events``; without a
+    recovery that is ``head`` in a durable channel.
     """
 
     recovered: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -30,6 +31,8 @@ _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)
 ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]
 ALIASES: Aliases = [alias for module in _REST for alias in module.aliases]
 _HEADER_BYTES = 32 * 1024
+STORING_S = 2.0
+"""Of the time to drain in, what is kept for storing when sockets are slow to go."""
 
 
 class UnknownPathHandler(RefusingHandler):
@@ -44,6 +47,7 @@ class WebApplication(Application):
 
     def __init__(self, c: Container, observer: Observer, hub: Hub) -> None:
         self.table = check_all(ROUTES, ALIASES)
+        self.hub = hub
         self.register = Register(hub)
         self.edge = Edge(
             cache=PublicCache(c.settings.cache_s),
@@ -59,6 +63,14 @@ class WebApplication(Application):
             log_function=observer,
             websocket_max_message_size=c.settings.frame_limit_bytes,
         )
+
+    async def drain(self, seconds: float) -> None:
+        """Send the sockets away, let requests finish, and store whose attendance ended so: all within ``seconds``."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        kept = min(STORING_S, seconds / 4)
+        await asyncio.gather(self.hub.drain(seconds - kept), self.edge.finish_requests(seconds - kept))
+        await self.register.flush(until - loop.time())
 
     def find_handler(self, request: HTTPServerRequest, **_kwargs: Any) -> Any:
         found = self.table.find_for(request)

@@ -168,18 +168,19 @@ CREATE FUNCTION search_lessons(p_course uuid, p_query text, p_limit integer)
 RETURNS TABLE (lesson_id uuid, lesson text, module text, passage text, rank real)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT f.id, f.title, f.module,
-           CASE WHEN f.body !~ '\S' THEN f.title
-                WHEN length(f.body) <= 1200 THEN f.body
-                ELSE ts_headline('english', left(f.body, 100000), f.words,
+           CASE WHEN b.body !~ '\S' THEN f.title
+                WHEN length(b.body) <= 1200 THEN b.body
+                ELSE ts_headline('english', left(b.body, 100000), f.words,
                     'StartSel="", StopSel="", MaxFragments=3, MinWords=20, MaxWords=90, ShortWord=0, FragmentDelimiter=" … "') END,
            f.rank
-      FROM (SELECT l.id, l.title, m.title AS module, q.words, ts_rank(l.search, q.words, 1) AS rank,
-                   lesson_text(left(l.description, 10000)) || E'\n' || lesson_text(l.content) AS body
+      FROM (SELECT l.id, l.title, m.title AS module, l.description, l.content, q.words, ts_rank(l.search, q.words, 1) AS rank
               FROM lesson_query(p_query) AS q (words)
               JOIN lessons l ON l.search @@ q.words
               JOIN modules m ON m.tenant_id = l.tenant_id AND m.id = l.module_id
              WHERE l.tenant_id = {rls.TENANT} AND l.course_id = p_course AND m.is_published
              ORDER BY rank DESC, l.id LIMIT least(p_limit, 20)) f
+     CROSS JOIN LATERAL (
+           SELECT lesson_text(left(f.description, 10000)) || E'\n' || lesson_text(f.content) AS body OFFSET 0) b
      ORDER BY f.rank DESC, f.id
 $$;
 REVOKE ALL ON FUNCTION search_lessons FROM PUBLIC;

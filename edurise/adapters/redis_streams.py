@@ -61,7 +61,7 @@ local after, entries = tonumber(ARGV[1]), {}
 if after >= 0 and after < tonumber(numbering[2]) then
     entries = redis.call('XRANGE', KEYS[1], string.format('%d-0', after + 1), '+')
 end
-return {numbering[1], numbering[2], entries}
+return {numbering[1], numbering[2], entries, redis.call('XLEN', KEYS[1])}
 """
 _APPEND_SHA = hashlib.sha1(_APPEND.encode(), usedforsecurity=False).hexdigest()
 
@@ -117,6 +117,9 @@ class RedisStreams:
     async def read(self, channel: str, after: int | None, epoch: UUID | None) -> Replay:
         """What followed a position, under the rules of ``channels.read``; all that is kept, without a limit.
 
+        A position of another numbering is refused, and goes on before the first event of this one if that is still
+        kept: an answer that was interrupted by a loss of Redis is told again from there.
+
         Raises Overloaded("STREAMS_UNAVAILABLE") while Redis is away.
         """
         asked = -1 if after is None else after
@@ -124,7 +127,12 @@ class RedisStreams:
         if not found:
             return Replay(after == 0 and epoch is None, [], 0, None, 0)
         held, head = UUID(found[0].decode()), int(found[1])
-        if after is None or after > head or not (epoch == held or (epoch is None and after == 0)):
+        whole = found[3] == head
+        if after is None:
+            return Replay(False, [], head, held, head)
+        if not (epoch == held or (epoch is None and after == 0)):
+            return Replay(False, [], head, held, 0 if whole else head)
+        if after > head:
             return Replay(False, [], head, held, head)
         events = [_event(channel, held, int(key.partition(b"-")[0]), fields[1]) for key, fields in found[2]]
         if len(events) != head - after:  # what follows the position was trimmed, or the stream alone was forgotten

@@ -118,7 +118,7 @@ def brief(session: Session, who: Principal, question_id: UUID) -> Brief:
         raise NotFound
     course_id = conversation["course_id"]
     passages = retrieval.passages(session, course_id, question) if course_id else ()
-    course = courses.title_of(session, who, course_id) if course_id else None
+    course = retrieval.name(courses.title_of(session, who, course_id)) if course_id else None
     history = prompting.history(newest, asked["message_id"])
     return Brief(
         question_id=question_id,
@@ -170,7 +170,7 @@ def beat(session: Session, holder: str, partials: Mapping[UUID, str]) -> Beat:
         return Beat(frozenset(), frozenset())
     values = {
         "ids": [str(one) for one in partials],
-        "partials": list(partials.values()),
+        "partials": [_storable(text) for text in partials.values()],
         "holder": holder,
         "now": moment(session),
     }
@@ -192,7 +192,8 @@ def finish(
         return None
     conversation = service.lock(session, conversation_id)
     now = moment(session)
-    usage = outcome.usage or Usage(None, None)
+    usage = _measured(outcome.usage)
+    delivered = _storable(outcome.text)
     counted = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -208,12 +209,12 @@ def finish(
     if ended is None:
         return None
     message = None
-    if outcome.text:
+    if delivered:
         message = service.add_message(
             session,
             conversation,
             "assistant",
-            outcome.text,
+            delivered,
             state=_MESSAGE_STATE[outcome.state],
             tokens_used=_tokens(usage),
             response_time_ms=max(round((now - ended.asked_at) / timedelta(milliseconds=1)), 0),
@@ -276,6 +277,18 @@ def cost_micros(usage: Usage, prices: Prices | None) -> int | None:
         repr(prices.completion)
     )
     return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+
+
+def _storable(text: str) -> str:
+    """The text without what PostgreSQL cannot hold, NUL and lone surrogates: an answer must not fail to be stored."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
+
+
+def _measured(usage: Usage | None) -> Usage:
+    """The usage; a number that no answer can have is none."""
+    told = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+    prompt, completion = (one if one is not None and 0 <= one < 2**30 else None for one in told)
+    return Usage(prompt, completion)
 
 
 def _overdue(row: Any) -> Overdue:

@@ -56,7 +56,8 @@ def messages(
 ) -> tuple[Message, ...]:
     """The whole prompt: rules, earlier messages, course material, question. Outside of a course there is no material.
 
-    Each prompt has marks of its own, so that no author can write one.
+    ``course`` and ``passages`` are plain text (see ``plain``). Each prompt has marks of its own, so that no author can
+    write one.
     """
     material = _json(course, passages)
     mark = fence(material)
@@ -110,7 +111,7 @@ def plain(html: str) -> str:
 def _json(course: str | None, passages: Sequence[Passage]) -> str:
     """One line. Angle brackets are escaped, so that no provider's own markers can stand in it."""
     quoted = [{"module": one.module, "lesson": one.lesson, "text": one.text} for one in passages]
-    written = json.dumps({"course": None if course is None else plain(course), "passages": quoted}, ensure_ascii=False)
+    written = json.dumps({"course": course, "passages": quoted}, ensure_ascii=False)
     return written.replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -12,7 +12,8 @@ from edurise.ai.ports import Passage
 MOST_PASSAGES = 5
 LONGEST_PASSAGE = 1_500
 """Characters of one passage."""
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
+"""Characters of the title of a lesson, a module or a course."""
 # The organization is the one entered: the function asks for it itself.
 _SEARCH = "SELECT lesson_id, lesson, module, passage FROM search_lessons(%s, %s, %s)"
 
@@ -26,10 +27,15 @@ def passages(session: Session, course_id: UUID, question: str) -> tuple[Passage,
     read = [
         Passage(
             lesson_id=lesson_id,
-            lesson=prompting.cut(prompting.plain(lesson), _LONGEST_NAME),
-            module=prompting.cut(prompting.plain(module), _LONGEST_NAME),
+            lesson=name(lesson),
+            module=name(module),
             text=prompting.cut(prompting.plain(passage), LONGEST_PASSAGE),
         )
         for lesson_id, lesson, module, passage in found
     ]
     return tuple(one for one in read if one.text)
+
+
+def name(title: str) -> str:
+    """A title as it is quoted: plain and short."""
+    return prompting.cut(prompting.plain(title), LONGEST_NAME)

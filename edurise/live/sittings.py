@@ -104,7 +104,8 @@ WITH held AS (
      ORDER BY i.id FOR UPDATE OF i),
 beaten AS (
     UPDATE attendance_intervals i
-       SET beat_at = greatest(i.beat_at, least(%(now)s, h.ended_at)), left_at = greatest(i.joined_at, h.ended_at),
+       SET beat_at = greatest(i.beat_at, least(%(now)s, h.ended_at)),
+           left_at = CASE WHEN h.ended_at IS NOT NULL THEN greatest(i.joined_at, h.ended_at) END,
            ended_by = CASE WHEN h.ended_at IS NOT NULL THEN 'class_ended' END
       FROM held h WHERE i.id = h.id
     RETURNING i.id, i.tenant_id, i.class_id, i.person_id, h.ended_at, h.ended_by AS was),

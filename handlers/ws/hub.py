@@ -292,8 +292,8 @@ class Hub:
             found = await self._store(topic.name).read(topic.name, subscription.offset, topic.epoch)
             if not found.recovered:  # trimmed under our hands, or numbered anew
                 self._renumber(topic, found)
-                self._tell_to_reload([subscription.peer], topic.name, found)
-                subscription.offset = found.head
+                _tell_to_reload([subscription.peer], topic.name, found, self.now())
+                subscription.offset = found.start
             _give(subscription, found.events)
         return False
 
@@ -321,15 +321,7 @@ class Hub:
 
     def _renumber(self, topic: Topic, found: Replay) -> None:
         self.renumbered += 1
-        self._tell_to_reload(topic.renumber(found.epoch, found.head), topic.name, found)
-
-    def _tell_to_reload(self, peers: Sequence[Peer], name: str, found: Replay) -> None:
-        """The events after a socket's position are not to be had: a session is told so, a door is to connect again."""
-        for peer in peers:
-            if peer.manner.lasting:
-                peer.wire.drop()
-            else:
-                peer.wire.send(subscribed_frame(name, found, self.now()))
+        _tell_to_reload(topic.renumber(found), topic.name, found, self.now())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -341,6 +333,15 @@ def subscribed_frame(name: str, found: Replay, at: datetime) -> bytes:
     """The answer to a subscription: whether the events that follow close the gap, and from which position they do."""
     position = {"channel": name, "offset": found.start, "epoch": found.epoch}
     return control_frame("subscribed", {"recovered": found.recovered}, at, flat=True, **position)
+
+
+def _tell_to_reload(peers: Sequence[Peer], name: str, found: Replay, at: datetime) -> None:
+    """The events after a socket's position are not to be had: a session is told so, a door is to connect again."""
+    for peer in peers:
+        if peer.manner.lasting:
+            peer.wire.drop()
+        else:
+            peer.wire.send(subscribed_frame(name, found, at))
 
 
 def _give(subscription: Subscription, events: Sequence[ChannelEvent]) -> None:

@@ -155,8 +155,8 @@ class InstructorDoor(ClassDoor):
             told = {"message": "connected", "user_id": self.who.user_id, "recovered": found.recovered}
             self.send("connection_established", told, channel=room, offset=found.start, epoch=found.epoch)
             stands = at_desk[-1]
-            told = {"dashboard": dashboard, "recovered": stands.recovered}
-            self.send("dashboard_update", told, channel=desk, offset=stands.start, epoch=stands.epoch)
+            whole = {"dashboard": dashboard, "recovered": stands.recovered}
+            self.send("dashboard_update", whole, channel=desk, offset=stands.start, epoch=stands.epoch)
 
         async def read_desk() -> Replay:
             if at_desk:  # asked again, for the desk's first event or a new numbering came in between

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -30,6 +30,8 @@ NOTICE_S = 0.25
 """Where people come in crowds, those of a quarter of a second are told of together."""
 PAUSE_S = 0.1
 """Between two attempts to store the ends while the process ends. Before that it is a tick."""
+SWEPT = timedelta(seconds=30)
+"""After this time the sweeper has ended an interval; nothing is tried longer against a fault that does not pass."""
 _PASSING = (Kind.OVERLOADED, Kind.UPSTREAM)
 
 
@@ -201,7 +203,9 @@ class Register:
                     if failed.kind in _PASSING:
                         return
                 except Exception:
-                    log.exception("%d ends of attendance were not stored and are left to the sweeper", len(ended))
+                    log.exception("%d ends of attendance were not stored", len(ended))
+                    if max(ended.values()) > self._hub.now() - SWEPT:
+                        return
                 self._forget(room, ended)
         finally:
             self._storing.discard(room)

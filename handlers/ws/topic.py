@@ -114,16 +114,16 @@ class Topic:
         if self.offset is not None and self.offset >= head:
             self.target = self.offset
 
-    def renumber(self, epoch: UUID | None, head: int) -> list[Peer]:
-        """Go on from another numbering; returns the members, who must all load the state anew."""
-        self.epoch, self.offset, self.target = epoch, head, head
+    def renumber(self, found: Replay) -> list[Peer]:
+        """Go on in another numbering; returns the members, who must all load the state anew."""
+        self.epoch, self.offset, self.target = found.epoch, found.start, found.head
         self.held = None
         if self.outbox is not None:
             self.outbox.clear()
         if self.recent is not None:
             self.recent.clear()
         for member in self.members.values():
-            member.offset = head
+            member.offset = found.start
         return list(self.members)
 
     def since(self, offset: int) -> list[Message] | None:

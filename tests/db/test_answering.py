@@ -372,6 +372,17 @@ def test_an_answer_without_usage_measures_nothing(talk: Talk) -> None:
     assert ended["message"]["tokens_used"] is None
 
 
+def test_nothing_that_a_provider_says_keeps_an_answer_from_being_stored(talk: Talk) -> None:
+    talk.ask()
+    claimed = talk.claim()
+    talk.begin(claimed)
+    talk.world.c.db.system_sync(answering.beat, "worker", {claimed.question_id: "a\x00b\ud800c"})
+    assert talk.question(claimed.question_id)["text"] == "ab?c"
+    ended = talk.finish(claimed, "a\x00b\ud800c", usage=Usage(10**12, -1), prices=Prices(1.0, 1.0))
+    assert ended["message"]["content"] == "ab?c"
+    assert ended["usage"] == {"prompt_tokens": None, "completion_tokens": None, "cost_usd": None}
+
+
 def test_two_who_finish_at_once_store_one_answer(world: World) -> None:
     for _ in range(ROUNDS):
         talk = Talk(world, world.person())

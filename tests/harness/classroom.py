@@ -1,245 +1,169 @@
-"""A live class and the sockets of who is in it, at one web process or several."""
+"""A live class with its teacher and learners, driven through the domain's own commands; time is set by hand."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import text
-from tornado.httpclient import HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from sqlalchemy.orm import Session
 
-from edurise.authz import About, actor_principal
+from edurise import channels
+from edurise.authz import ANY_PERSON, About, Permission, Principal, actor_principal
 from edurise.enrollments import service as enrollments
-from edurise.enrollments.permissions import Enrollments
-from edurise.live import service as live
-from edurise.tenants.queries import MAIN
-from tests.harness.waiting import eventually
+from edurise.live import queries, service
+from edurise.live.permissions import Live
+from edurise.live.service import Joined
+from edurise.ports import ChannelEvent
 from tests.harness.world import Someone, World
 
-SOON_S = 5.0
-_INTERVALS = "SELECT joined_at, beat_at, left_at, ended_by FROM attendance_intervals WHERE class_id = :id"
+_NUMBERS = itertools.count(1)
+_CROWD = text("""
+WITH n AS (SELECT gen_random_uuid() AS id, i FROM generate_series(1, :count) AS i),
+p AS (INSERT INTO people (id, email, first_name, last_name)
+      SELECT id, id || '@example.org', 'One', 'Of ' || i FROM n RETURNING id),
+m AS (INSERT INTO memberships (id, tenant_id, person_id, role)
+      SELECT gen_random_uuid(), :tenant, id, 'student' FROM n RETURNING person_id)
+INSERT INTO standings (tenant_id, course_id, person_id, kind) SELECT :tenant, :course, id, 'learner' FROM n
+RETURNING person_id
+""")
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A stored interval, times as seconds from the moment that the class was made."""
+class Pupil:
+    """A learner without a log-in."""
 
-    joined: float
-    beat: float
-    left: float | None
-    ended_by: str | None
+    id: UUID
+    principal: Principal
 
 
 class Classroom:
-    """A course, who teaches it, and one class of it. ``zero`` is the clock when it was made."""
+    """One class. ``starts_in`` is when it is scheduled, from now."""
 
-    def __init__(self, world: World, tenant_id: UUID = MAIN, *, draft: bool = False) -> None:
+    def __init__(self, world: World, *, starts_in: timedelta = timedelta(0), public: bool = True) -> None:
         self.world = world
-        self.zero = world.clock.now()
-        self.teacher = world.person("teacher", tenant_id)
-        self.course_id: UUID = world.course(self.teacher, is_public=not draft)["id"]
-        self.id = self.another_class()
-        self.path = f"/ws/live-class/{self.id}/"
-        self.desk = f"{self.path}instructor/"
-
-    def another_class(self) -> UUID:
-        data = {
+        self.tenant_id = world.organization()
+        self.teacher = world.person("teacher", self.tenant_id)
+        self.course_id: UUID = world.course(self.teacher, is_public=public)["id"]
+        form = {
             "course_id": self.course_id,
-            "title": "Knots",
-            "scheduled_at": self.world.clock.now(),
+            "title": f"Class {next(_NUMBERS)}",
+            "scheduled_at": world.clock.now() + starts_in,
             "duration_minutes": 60,
         }
         about = About("course", self.course_id)
-        made = self.world.c.db.run_sync(
-            self.teacher.principal, live.create, data, None, "http://ui.test/live-classes/", about=about
+        made = world.c.db.run_sync(
+            self.teacher.principal.needing(Live.TEACH), service.create, form, None, "https://ui/", about=about
         )
-        found: UUID = made[1]["id"]
-        return found
+        self.id: UUID = made[1]["id"]
+
+    # -- people -----------------------------------------------------------------------------------------------------
 
     def learner(self) -> Someone:
-        """Somebody new who is enrolled in the course."""
+        """Somebody who is enrolled and can log in."""
         person = self.world.person()
-        who = person.principal.needing(Enrollments.ENROLL)
+        who = person.principal.needing(ANY_PERSON)
         self.world.c.db.run_sync(who, enrollments.enroll, self.course_id, about=About("course", self.course_id))
         return person
 
-    def start(self) -> None:
-        """Start the class, as its teacher does over HTTP."""
-        who = self.teacher.principal
-        self.world.c.db.run_sync(who, live.start, self.id, about=About("live_class", self.id))
+    def crowd(self, count: int) -> list[Pupil]:
+        """Many learners at once."""
+        values = {"count": count, "tenant": self.tenant_id, "course": self.course_id}
+        ids = self.world.c.db.system_sync(lambda session: list(session.scalars(_CROWD, values)))
+        return [Pupil(one, Principal(user_id=one, wanted=self.tenant_id)) for one in ids]
 
-    def end(self) -> None:
-        """End it likewise."""
-        who = self.teacher.principal
-        self.world.c.db.run_sync(who, live.end, self.id, about=About("live_class", self.id))
+    # -- commands ---------------------------------------------------------------------------------------------------
 
-    def expel(self, person: Someone) -> None:
-        """Take the course away from a learner."""
-        gone = text("DELETE FROM standings WHERE person_id = :person AND course_id = :course")
-        values = {"person": person.id, "course": self.course_id}
-        self.world.c.db.system_sync(lambda session: session.execute(gone, values))
+    def hop(self, who: Someone | Pupil, needs: Permission, fn: Any, *args: Any) -> Any:
+        about = About("live_class", self.id)
+        return self.world.c.db.run_sync(who.principal.needing(needs), fn, self.id, *args, about=about)
 
-    def roster(self) -> tuple[int, int]:
-        """How many are there, and of how many clients were told otherwise than it is."""
-        counted = text(
-            "SELECT count(*) FILTER (WHERE is_present), count(*) FILTER (WHERE is_present <> told_present)"
-            "  FROM attendance WHERE class_id = :id"
-        )
-        found = self.world.c.db.system_sync(lambda session: session.execute(counted, {"id": self.id}).one())
-        return found[0], found[1]
+    def serve(self, fn: Any, *args: Any) -> Any:
+        return self.world.c.db.run_sync(actor_principal(self.tenant_id), fn, self.id, *args)
 
-    def pass_time(self, seconds: float) -> None:
-        self.world.clock.advance(timedelta(seconds=seconds))
+    def start(self) -> dict[str, Any]:
+        return self.hop(self.teacher, Live.TEACH, service.start)
 
-    def intervals(self, person: Someone | None = None) -> list[Interval]:
-        """What is stored of the class, or of one person in it, in the order of joining."""
-        wanted = " AND person_id = :person" if person else ""
-        values = {"id": self.id, "person": person.id if person else None}
-        statement = text(f"{_INTERVALS}{wanted} ORDER BY joined_at, id")
-        found = self.world.c.db.system_sync(lambda session: session.execute(statement, values).all())
-        return [Interval(self._s(row[0]), self._s(row[1]), self._s(row[2]), row[3]) for row in found]
+    def end(self) -> dict[str, Any]:
+        return self.hop(self.teacher, Live.TEACH, service.end)
 
-    def _s(self, at: Any) -> Any:
-        return None if at is None else (at - self.zero).total_seconds()
+    def mark(self, student: Someone | Pupil, status: str) -> dict[str, Any]:
+        return self.hop(self.teacher, Live.TEACH, service.mark, student.id, status)
 
+    def join(self, who: Someone | Pupil, connection: UUID | None = None) -> Joined:
+        return self.hop(who, Live.ATTEND, service.join, connection or uuid4())
 
-@dataclass
-class Door:
-    """The client's end of a socket. ``frames`` are all that arrived and were looked at."""
+    def resume(self, who: Someone | Pupil, connection: UUID | None = None) -> Joined | None:
+        return self.hop(who, Live.ATTEND, service.resume, connection or uuid4())
 
-    connection: WebSocketClientConnection
-    frames: list[dict[str, Any]] = field(default_factory=list)
+    def leave(self, who: Someone | Pupil, connection: UUID) -> dict[str, Any] | None:
+        return self.hop(who, Live.ATTEND, service.leave, connection)
 
-    def __post_init__(self) -> None:
-        assert self.connection.protocol is not None
-        self.stream = self.connection.protocol.stream
+    def closed(self, *connections: UUID, at: datetime | None = None) -> None:
+        self.serve(service.closed, dict.fromkeys(connections, at or self.world.clock.now()))
 
-    def send(self, kind: str, **data: Any) -> None:
-        """Send a frame as the contract's clients do."""
-        stamp = "1999-12-31T23:59:59Z"
-        self.connection.write_message(json.dumps({"type": kind, "data": data, "timestamp": stamp}))
+    def beat(self, *intervals: UUID) -> list[UUID]:
+        return self.world.c.db.system_sync(service.beat, list(intervals))
 
-    async def receive(self) -> dict[str, Any] | None:
-        """The next frame, None at the end."""
-        async with asyncio.timeout(SOON_S):
-            message = await self.connection.read_message()
-        if message is None:
-            return None
-        self.frames.append(json.loads(message))
-        return self.frames[-1]
+    def sweep(self) -> bool:
+        """What the sweeper does, for this class; returns whether there was anything to do."""
+        due = (self.tenant_id, self.id) in self.world.c.db.system_sync(service.due)
+        if due:
+            self.serve(service.settle)
+        return due
 
-    async def until(self, kind: str, told: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
-        """The next frame of this type (of which ``told`` holds); what comes before it is kept in ``frames``."""
-        seen = []
-        while (frame := await self.receive()) is not None:
-            if frame["type"] == kind and told(frame["data"]):
-                return frame
-            seen.append(frame["type"])
-        raise AssertionError(f"closed with {self.connection.close_code} before {kind}, after {seen}")
+    def wait(self, seconds: float, *, beating: Sequence[UUID] = (), sweeping: bool = False) -> None:
+        """Let time pass as it does: a beat every ten seconds for what has a socket, a sweep each second."""
+        until = self.world.clock.now() + timedelta(seconds=seconds)
+        last = self.world.clock.now()
+        while self.world.clock.now() < until:
+            step = timedelta(seconds=1 if sweeping else 10)
+            self.world.clock.advance(min(step, until - self.world.clock.now()))
+            if beating and self.world.clock.now() - last >= timedelta(seconds=10):
+                last = self.world.clock.now()
+                self.beat(*beating)
+            if sweeping:
+                self.sweep()
 
-    async def settled(self) -> None:
-        """Take in everything that was sent before now."""
-        self.send("ping", timestamp=len(self.frames))
-        number = len(self.frames)
-        await self.until("pong", lambda data: data["timestamp"] == number)
+    # -- what there is ----------------------------------------------------------------------------------------------
 
-    async def refused(self, kind: str, **data: Any) -> str:
-        """Send a frame and return the code of the error that it causes."""
-        self.send(kind, **data)
-        code: str = (await self.until("error"))["data"]["code"]
-        return code
+    def row(self, who: Someone | Pupil) -> dict[str, Any]:
+        """The person's row, as they see it."""
+        found = self.hop(who, Live.ATTEND, queries.snapshot)["attendance"]
+        assert found is not None
+        return found
 
-    async def closed(self) -> int | None:
-        """Wait for the end; the close code, None if there was no close frame."""
-        while await self.receive() is not None:
-            pass
-        return self.connection.close_code
+    def dashboard(self) -> dict[str, Any]:
+        return self.hop(self.teacher, Live.TEACH, queries.dashboard)
 
-    def of_type(self, kind: str) -> list[dict[str, Any]]:
-        """The data of the frames of a type so far."""
-        return [frame["data"] for frame in self.frames if frame["type"] == kind]
+    def intervals(self, who: Someone | Pupil) -> list[dict[str, Any]]:
+        """The person's intervals, in the order of their joins."""
+        question = text("""SELECT id, connection_id, joined_at, beat_at, left_at, ended_by FROM attendance_intervals
+                            WHERE class_id = :id AND person_id = :person ORDER BY joined_at, id""")
 
-    @property
+        def read(session: Session) -> list[dict[str, Any]]:
+            return [dict(one) for one in session.execute(question, {"id": self.id, "person": who.id}).mappings()]
+
+        return self.world.c.db.system_sync(read)
+
+    def events(self, *types: str, desk: bool = False) -> list[ChannelEvent]:
+        """What the class's channel (or the desk's) holds, of these types or all."""
+        name = service.desk_channel(self.id) if desk else service.class_channel(self.id)
+        found: list[ChannelEvent] = []
+        while True:
+            page = self.world.c.db.system_sync(
+                channels.replay, name, len(found), found[-1].epoch if found else None, 1000
+            )
+            found += page.events
+            if len(found) >= page.head:
+                break
+        return [event for event in found if not types or event.type in types]
+
     def participants(self) -> int:
-        """How many are there, by all that this socket was told."""
-        counted = [frame["data"]["participants"] for frame in self.frames if "participants" in frame["data"]]
-        return counted[-1]
-
-    def stall(self) -> None:
-        """Read no more."""
-        self.stream.io_loop.remove_handler(self.stream.fileno())
-
-    def drop(self) -> None:
-        """End the connection as a network does that fails."""
-        self.stream.close()
-        self.connection.close()  # nothing can be sent any more: it forgets the stream
-
-
-class Doors:
-    """Opens doors and closes them all at the end."""
-
-    def __init__(self) -> None:
-        self._open: list[Door] = []
-        self._worlds: list[World] = []
-
-    async def open(self, world: World, someone: Someone | None, path: str, **query: object) -> Door:
-        """Open a door, whatever comes of it."""
-        told = {"token": someone.access, **query} if someone else query
-        query_text = "&".join(f"{name}={value}" for name, value in told.items())
-        url = f"{world.base_url.replace('http', 'ws', 1)}{path}?{query_text}"
-        door = Door(await websocket_connect(HTTPRequest(url)))
-        self._open.append(door)
-        if world not in self._worlds:
-            self._worlds.append(world)
-        return door
-
-    async def enter(self, world: World, someone: Someone, path: str, **query: object) -> Door:
-        """Open a door and take its greeting (and the dashboard)."""
-        door = await self.open(world, someone, path, **query)
-        await door.until("connection_established")
-        if path.endswith("/instructor/"):
-            await door.until("dashboard_update")
-        return door
-
-    async def join(self, world: World, someone: Someone, path: str, **query: object) -> Door:
-        """Open a door and join the class."""
-        door = await self.enter(world, someone, path, **query)
-        door.send("join_class", timestamp="1999-12-31T23:59:59Z")
-        await door.until("attendance_update")
-        return door
-
-    async def close(self) -> None:
-        """Drop all, and wait until every process knows."""
-        for door in self._open:
-            door.drop()
-        for world in self._worlds:
-            await empty(world)
-
-
-@contextlib.asynccontextmanager
-async def doors() -> AsyncIterator[Doors]:
-    """Doors that are dropped at the end of the block."""
-    found = Doors()
-    try:
-        yield found
-    finally:
-        await found.close()
-
-
-async def sweep(world: World) -> None:
-    """What the scheduler does each second, once."""
-    for tenant_id, class_id in await world.c.db.system(live.due):
-        await world.c.db.run(actor_principal(tenant_id), live.settle, class_id)
-
-
-async def empty(world: World, seats: int = 0) -> None:
-    """Wait until so many joined sockets are left at a web process, and the ends of all others are stored."""
-    register = world.application.register
-    await eventually(lambda: len(register) == seats and not register.unstored, f"{seats} seats", SOON_S)
+        """How many are in the class by what its channel was told, from the database."""
+        found: int = self.hop(self.teacher, Live.TEACH, queries.snapshot)["participants"]
+        return found

@@ -92,7 +92,7 @@ class Listener:
     def _take(self, frame: dict[str, Any]) -> None:
         self.frames.append(frame)
         if "recovered" in frame["data"]:
-            if self._position:
+            if len(self.served_by) > 1:
                 self.recovered.append(frame["data"]["recovered"])
             self.told.append(frame)
         elif "offset" in frame:
@@ -100,7 +100,11 @@ class Listener:
         else:
             self.told.append(frame)
         if "offset" in frame:
-            self._position = {"offset": frame["offset"]} | ({"epoch": frame["epoch"]} if frame["epoch"] else {})
+            # The teacher's door follows two channels, the second of which has a position of its own.
+            which = "desk_" if frame["channel"].startswith("desk:") else ""
+            self._position[f"{which}offset"] = frame["offset"]
+            if frame["epoch"]:
+                self._position[f"{which}epoch"] = frame["epoch"]
 
 
 async def one_at_each_web(

@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.orm import Session
+from tornado.httpclient import HTTPClientError
 
 from edurise import channels
 from edurise.adapters.provision import DatabaseUrls
 from edurise.authz import Principal, actor_principal
 from edurise.tenants.queries import MAIN
-from tests.harness.classroom import Classroom, Door, Interval, doors, empty
+from tests.harness.class_doors import Door, Interval, Room, doors, empty
 from tests.harness.world import World
 from tests.harness.worlds import another
 from tests.security.scene import row_counts
@@ -69,11 +70,20 @@ async def test_what_is_no_class_is_closed_cleanly(world: World, name: str) -> No
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("name", ["..%2F", "%00", "%2e%2e%2fsession", "a/b"])
+async def test_what_is_no_path_of_a_door_is_not_upgraded(world: World, name: str) -> None:
+    someone = world.person("teacher")
+    async with doors() as opened:
+        with pytest.raises(HTTPClientError, match="404"):
+            await opened.open(world, someone, f"/ws/live-class/{name}/")
+
+
+@pytest.mark.gen_test
 async def test_who_gets_in_where(world: World) -> None:
-    room = Classroom(world)
-    draft = Classroom(world, draft=True)
+    room = Room(world)
+    draft = Room(world, draft=True)
     elsewhere = world.organization()
-    hidden = Classroom(world, elsewhere, draft=True)
+    hidden = Room(world, elsewhere, draft=True)
     people = {
         "nobody": None,
         "member": world.person(),
@@ -108,7 +118,7 @@ async def test_who_gets_in_where(world: World) -> None:
 
 @pytest.mark.gen_test
 async def test_a_token_of_somebody_whose_session_ended_opens_nothing(world: World) -> None:
-    room = Classroom(world)
+    room = Room(world)
     pupil = room.learner()
     async with doors() as opened:
         for token in ("", "forged", pupil.access + "x", pupil.access[:-2]):
@@ -118,7 +128,7 @@ async def test_a_token_of_somebody_whose_session_ended_opens_nothing(world: Worl
 
 @pytest.mark.gen_test
 async def test_nothing_of_a_class_is_heard_at_another(world: World) -> None:
-    room, other = Classroom(world), Classroom(world)
+    room, other = Room(world), Room(world)
     async with doors() as opened:
         here = await opened.enter(world, room.learner(), room.path)
         there = await opened.enter(world, other.learner(), other.path)
@@ -136,7 +146,7 @@ async def test_nothing_of_a_class_is_heard_at_another(world: World) -> None:
 
 @pytest.mark.gen_test
 async def test_a_learner_commands_nothing(world: World) -> None:
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     pupil, victim = room.learner(), room.learner()
     async with doors() as opened:
@@ -161,7 +171,7 @@ async def test_a_learner_commands_nothing(world: World) -> None:
 
 @pytest.mark.gen_test
 async def test_a_desk_neither_attends_nor_forges(world: World) -> None:
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     async with doors() as opened:
         desk = await opened.enter(world, room.teacher, room.desk)
@@ -173,7 +183,7 @@ async def test_a_desk_neither_attends_nor_forges(world: World) -> None:
 
 @pytest.mark.gen_test
 async def test_times_of_clients_are_not_believed(world: World) -> None:
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     pupil = room.learner()
     async with doors() as opened:
@@ -195,7 +205,7 @@ async def test_times_of_clients_are_not_believed(world: World) -> None:
 
 @pytest.mark.gen_test
 async def test_marks_stay_within_the_class(world: World) -> None:
-    room, other = Classroom(world), Classroom(world)
+    room, other = Room(world), Room(world)
     room.start()
     theirs, nobody = other.learner(), world.person()
     async with doors() as opened:
@@ -222,7 +232,7 @@ async def test_marks_stay_within_the_class(world: World) -> None:
 @pytest.mark.gen_test
 @pytest.mark.parametrize("text", ["", "   ", "x" * 2001, "nul\x00", "\ud800", 7, None, ["a"], {"a": 1}])
 async def test_what_is_no_text_is_told_to_nobody(world: World, text: object) -> None:
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     async with doors() as opened:
         desk = await opened.enter(world, room.teacher, room.desk)
@@ -241,7 +251,7 @@ async def test_what_is_no_text_is_told_to_nobody(world: World, text: object) -> 
 @pytest.mark.gen_test
 async def test_who_lost_the_course_commands_no_more(world: World) -> None:
     """Every frame asks anew who may: an open socket is no permission."""
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     pupil = room.learner()
     async with doors() as opened:
@@ -258,7 +268,7 @@ async def test_who_lost_the_course_commands_no_more(world: World) -> None:
 @pytest.mark.gen_test
 @pytest.mark.parametrize("desk", [False, True])
 async def test_a_flood_is_closed_and_ends_the_interval(world: World, desk: bool) -> None:
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     async with doors() as opened:
         door: Door = await (
@@ -277,7 +287,7 @@ async def test_a_flood_is_closed_and_ends_the_interval(world: World, desk: bool)
 async def test_an_oversize_frame_is_closed_and_ends_the_interval(
     world: World, desk: bool, size: int, codes: set[int | None]
 ) -> None:
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     async with doors() as opened:
         door: Door = await (
@@ -291,7 +301,7 @@ async def test_an_oversize_frame_is_closed_and_ends_the_interval(
 
 @pytest.mark.gen_test(timeout=60)
 async def test_a_slow_reader_is_dropped_and_attends_no_more(world: World, database: DatabaseUrls) -> None:
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     async with another(world, database, socket_backlog_frames=8) as web, doors() as opened:
         slow, quick = (

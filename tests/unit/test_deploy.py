@@ -213,6 +213,8 @@ def test_the_entrypoints_are_shell_and_take_what_they_are_given() -> None:
 def test_every_secret_network_config_and_dependency_is_there() -> None:
     for one in services().values():
         assert set(one.get("secrets", [])) <= set(project()["secrets"])
+        told = str(one) + "".join(content(config["source"]) for config in one.get("configs", []))
+        assert set(re.findall(r"/run/secrets/([\w-]+)", told)) == set(one.get("secrets", []))
         assert set(one["networks"]) <= set(project()["networks"])
         assert {config["source"] for config in one.get("configs", [])} <= set(project()["configs"])
         assert set(one.get("depends_on", [])) <= set(services())

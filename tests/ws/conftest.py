@@ -286,7 +286,8 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(str(context)))
         await scenario()
 
-    asyncio.run(watched())
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:  # which leaves the loop of the session alone
+        runner.run(watched())
     assert not failures
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edurise.adapters.provision import DatabaseUrls
-from tests.harness.classroom import Classroom, Door, doors, empty, sweep
+from tests.harness.class_doors import Door, Room, doors, empty, sweep
 from tests.harness.waiting import eventually
 from tests.harness.world import Someone, World
 from tests.harness.worlds import another
@@ -59,13 +59,13 @@ class Picture:
             self.left.append(data["user_id"])
 
 
-def head_of(world: World, room: Classroom) -> int:
+def head_of(world: World, room: Room) -> int:
     topic = world.hub._topics[f"class:{room.id}"]
     assert topic.offset is not None
     return topic.offset
 
 
-async def told_of_all(world: World, room: Classroom, present: int) -> bool:
+async def told_of_all(world: World, room: Room, present: int) -> bool:
     """Whether everybody who is there is told of."""
     await sweep(world)
     return room.roster() == (present, 0)
@@ -73,7 +73,7 @@ async def told_of_all(world: World, room: Classroom, present: int) -> bool:
 
 @pytest.mark.gen_test(timeout=120)
 async def test_a_class_that_comes_at_once_and_goes_at_once(world: World, school_database: DatabaseUrls) -> None:
-    room = Classroom(world)
+    room = Room(world)
     room.start()
     people = [room.learner() for _ in range(LEARNERS)]
     async with another(world, school_database) as second, doors() as opened:
@@ -95,7 +95,7 @@ async def test_a_class_that_comes_at_once_and_goes_at_once(world: World, school_
         for watcher in watchers:
             await watcher.up_to(head_of(world, room))
             assert len(watcher.joined) == len(set(watcher.joined)), "nobody is told of twice"
-            assert watcher.present == everybody
+            assert watcher.present == everybody, everybody ^ watcher.present
             assert watcher.door.participants == LEARNERS
         assert watchers[0].rosters, "above a hundred they are told of together"
         assert len(watchers[0].joined) - len(watchers[0].left) == LEARNERS
@@ -118,7 +118,7 @@ async def test_a_class_that_comes_at_once_and_goes_at_once(world: World, school_
             assert watcher.door.participants == 40
 
 
-async def settle(webs: tuple[World, ...], room: Classroom) -> None:
+async def settle(webs: tuple[World, ...], room: Room) -> None:
     """Both processes have passed on everything that is stored."""
 
     async def complete() -> bool:

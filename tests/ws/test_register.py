@@ -257,19 +257,36 @@ def test_while_the_database_is_away_ends_wait_with_their_own_time(
     assert fault.code in caplog.text
 
 
-@pytest.mark.parametrize("fault", [NotFound(), RuntimeError("of ours")])
-def test_what_can_never_be_stored_is_left_to_the_sweeper_and_said(
-    fault: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_can_never_be_stored_is_left_to_the_sweeper_and_said(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         hub, register, db = scene()
-        db.fails = fault
+        db.fails = NotFound()  # the class was deleted
         peer, _ = await seated(register)
         register.end(peer)
         await hub.settled()
         hub.tick()
         await hub.settled()
         assert (register.unstored, len(db.named("closed"))) == (0, 1)
+
+    run(scenario)
+    assert "1 ends of attendance were not stored: NOT_FOUND" in caplog.text
+
+
+def test_a_fault_that_may_pass_is_tried_again_until_the_sweeper_has_been_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        hub, register, db = scene()
+        db.fails = RuntimeError("a lock was not to be had")
+        peer, _ = await seated(register)
+        register.end(peer)
+        for _ in range(30):
+            await hub.settled()
+            assert register.unstored == 1
+            hub.at += timedelta(seconds=1)
+            hub.tick()
+        await hub.settled()
+        assert register.unstored == 0
 
     run(scenario)
     assert "1 ends of attendance were not stored" in caplog.text
