@@ -21,7 +21,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(help="Measure this figure; may be given again.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
     port: Annotated[int, typer.Option(help="First of the ports that may be used.")] = 21600,
-    profile: Annotated[Path | None, typer.Option(help="Profile each HTTP figure's server into this directory.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="Profile the measured servers into this directory.")] = None,
 ) -> None:
     """Measure the figures that are named, or all. A figure that falls short is reported and is no error."""
     figures = load_figures()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy.orm import Session
 
 from benchmarks.stage import Person, Stage
 from edurise import channels
@@ -56,7 +54,7 @@ class Room:
         key = f"{redis_prefix()}ch:{service.class_channel(self.class_id)}"
         for _ in range(count):
             self.offset += 1
-            event = [self.offset, self.epoch, "class_announcement", _announcement(), datetime.now(UTC)]
+            event = [self.offset, self.epoch, "class_announcement", _announcement(), SystemClock().now()]
             found.append([key, orjson.dumps(event, option=orjson.OPT_UTC_Z).decode()])
         return found
 
@@ -65,25 +63,43 @@ class Room:
         said = {"type": "send_announcement", "data": {"message": _announcement()["message"]}}
         return [orjson.dumps(said).decode()] * count
 
+    def catch_up(self, stage: Stage) -> None:
+        """Take the channel's position from the database: people who joined and what the teacher said were numbered
+        there."""
+        with _database(stage) as db:
+            channel = service.class_channel(self.class_id)
+            self.offset, self.epoch = db.system_sync(channels.heads, [channel])[channel]
+
 
 def open_room(stage: Stage, learners: int) -> Room:
-    """Start the class that everybody may come to, and log in its teacher and so many learners."""
+    """Begin a new class of the course that everybody learns in, and log in its teacher and so many learners."""
     bulk = stage.bulk
     teacher, *people = stage.log_in_as([bulk.crowd_teacher, *bulk.students[1 : learners + 1]])
     who = Principal(user_id=teacher.id, wanted=bulk.tenants[0], needs=Live.TEACH)
+    told = {
+        "course_id": bulk.free[0],
+        "title": "Questions and answers",
+        "scheduled_at": SystemClock().now(),
+        "duration_minutes": 60,
+    }
+    with _database(stage) as db:
+        _, made = db.run_sync(
+            who, service.create, told, None, "https://example.org/", about=About("course", bulk.free[0])
+        )
+        class_id = UUID(str(made["id"]))
+        db.run_sync(who, service.start, class_id, about=About("live_class", class_id))
+    room = Room(class_id, teacher, people, 0, UUID(int=0))
+    room.catch_up(stage)
+    return room
+
+
+@contextlib.contextmanager
+def _database(stage: Stage) -> Iterator[Database]:
     db = Database(Urls(stage.urls.application, stage.urls.system), SystemClock())
-
-    def started(session: Session, who: Principal) -> channels.Replay:
-        service.start(session, who, bulk.crowd)
-        return channels.read(session, who, service.class_channel(bulk.crowd), None, None)
-
     try:
-        found: Any = db.run_sync(who, started, about=About("live_class", bulk.crowd))
+        yield db
     finally:
         db.close()
-    if found.epoch is None:
-        raise RuntimeError("the class's channel has no event")
-    return Room(bulk.crowd, teacher, people, found.head, found.epoch)
 
 
 def _announcement() -> dict[str, str]:

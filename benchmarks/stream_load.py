@@ -21,6 +21,7 @@ from benchmarks.frames import EMPTY_PONG, masked_text, scan, texts_of
 
 _STAMP = re.compile(rb"t=(\d+) ")
 _TOKEN, _DONE, _GREETING = b'"type":"token"', b'"type":"done"', b'"type":"subscribed"'
+_RENEWED = b'"replace":true'
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,32 @@ class Plan:
 
 @dataclass(frozen=True)
 class Seen:
-    """Delays of tokens since the provider sent them; ``ended`` counts the answers that ended well."""
+    """Delays of tokens since the provider sent them, of those that it sent while every answer ran.
+
+    ``tokens`` is how many came at all and ``whole_p99_ms`` the delay of those; ``ended`` counts the answers that ended
+    well, ``renewed`` the frames that told all of an answer anew, because Redis had not taken what came before.
+    """
 
     tokens: int
+    renewed: int
     ended: int
+    window_s: float
     p50_ms: float
     p99_ms: float
     worst_ms: float
+    whole_p99_ms: float
     cpu_s: float
 
 
 class Reader(asyncio.Protocol):
     """One answer over HTTP, as the provider streams it."""
 
-    def __init__(self, request: bytes, delays: list[int]) -> None:
+    def __init__(self, request: bytes) -> None:
         self._request = request
-        self._delays = delays
         self._rest = b""
+        self.renewed = 0
+        self.tokens: list[tuple[int, int]] = []
+        """When each was sent, and how much later it came."""
         self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,6 +78,10 @@ class Reader(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         self.end(well=False)
 
+    def itself(self) -> Reader:
+        """What makes the protocol of a connection: it is there already."""
+        return self
+
     def take(self, data: bytes, now: int) -> int:
         """Time the tokens that are whole; returns how many bytes were used."""
         used = data.rfind(b"\n") + 1
@@ -76,8 +90,11 @@ class Reader(asyncio.Protocol):
             self.end(well=True)
         return used
 
-    def note(self, data: bytes, now: int) -> None:
-        self._delays.extend(now - int(stamp) for stamp in _STAMP.findall(data))
+    def note(self, data: bytes, now: int, known: int = 0) -> None:
+        """Time the tokens in ``data``, but for the first ``known``, which came before."""
+        for stamp in _STAMP.findall(data)[known:]:
+            sent = int(stamp)
+            self.tokens.append((sent, now - sent))
 
     def say(self, data: bytes) -> None:
         self._transport.write(data)
@@ -92,8 +109,8 @@ class Reader(asyncio.Protocol):
 class SocketReader(Reader):
     """The same through the product's socket: it asks, and reads the frames of tokens."""
 
-    def __init__(self, request: bytes, delays: list[int], ask: bytes) -> None:
-        super().__init__(request, delays)
+    def __init__(self, request: bytes, ask: bytes) -> None:
+        super().__init__(request)
         self._ask = ask
         self._is_up = False
 
@@ -108,7 +125,9 @@ class SocketReader(Reader):
         for text in texts_of(data[: found.used]):
             kind = text[:64]
             if _TOKEN in kind:
-                self.note(text, now)
+                renewed = _RENEWED in text
+                self.renewed += renewed
+                self.note(text, now, len(self.tokens) if renewed else 0)
             elif _GREETING in kind:
                 self.say(self._ask)
             elif _DONE in kind:
@@ -122,27 +141,35 @@ class SocketReader(Reader):
 
 async def run(plan: Plan) -> Seen:
     """Read every answer to its end."""
-    loop, delays = asyncio.get_running_loop(), list[int]()
+    loop = asyncio.get_running_loop()
     readers: list[Reader] = []
-    before = _cpu_s()
+    began, cpu = loop.time(), _cpu_s()
     for number, text in enumerate(plan.requests):
+        await asyncio.sleep(max(0.0, began + plan.spread_s * number / len(plan.requests) - loop.time()))
         request = text.encode("latin-1")
-        one = SocketReader(request, delays, masked_text(plan.ask)) if plan.ask else Reader(request, delays)
+        one = SocketReader(request, masked_text(plan.ask)) if plan.ask else Reader(request)
         readers.append(one)
-        await loop.create_connection(lambda one=one: one, "127.0.0.1", plan.port)  # type: ignore[misc]
-        if number:
-            await asyncio.sleep(plan.spread_s / len(plan.requests))
+        await loop.create_connection(one.itself, "127.0.0.1", plan.port)
     await asyncio.wait([one.ended for one in readers], timeout=plan.patience_s)
-    cpu = _cpu_s() - before
-    ended = sum(one.ended.done() and one.ended.result() for one in readers)
-    found = sorted(delays) or [0]
+    return _seen(readers, _cpu_s() - cpu)
+
+
+def _seen(readers: list[Reader], cpu_s: float) -> Seen:
+    begin, end = 0, 0
+    if all(one.tokens for one in readers):
+        begin, end = max(one.tokens[0][0] for one in readers), min(one.tokens[-1][0] for one in readers)
+    whole = sorted(delay for one in readers for _, delay in one.tokens) or [0]
+    found = sorted(delay for one in readers for sent, delay in one.tokens if begin <= sent <= end) or [0]
     return Seen(
-        tokens=len(delays),
-        ended=ended,
+        tokens=sum(len(one.tokens) for one in readers),
+        renewed=sum(one.renewed for one in readers),
+        ended=sum(one.ended.done() and one.ended.result() for one in readers),
+        window_s=(end - begin) / 1e9,
         p50_ms=found[len(found) // 2] / 1e6,
         p99_ms=found[int(len(found) * 0.99)] / 1e6,
         worst_ms=found[-1] / 1e6,
-        cpu_s=cpu,
+        whole_p99_ms=whole[int(len(whole) * 0.99)] / 1e6,
+        cpu_s=cpu_s,
     )
 
 

@@ -24,8 +24,10 @@ from edurise.ai.permissions import Ai
 from edurise.authz import Principal
 from edurise.db import Database, Urls
 
-_STREAMS, _RATE, _SECONDS = 200, 15, 30
-_SPREAD_S = 2.0
+_STREAMS, _RATE = 200, 15
+_COMING_S, _SECONDS = 10.0, 30.0
+"""Twenty questions a second come, and when the last one is there all answers go on for half a minute."""
+_ALONE_S = 10.0
 _PATIENCE_S = 30.0
 _KEY = "sk-benchmarks"
 _LIMIT_MS = 50.0
@@ -35,7 +37,7 @@ _QUESTION = "What does the lesson say?"
 @figure("ai-streams")
 def ai_streams(stage: Stage) -> Measured:
     """Two hundred answers of fifteen tokens a second for thirty seconds, read from the provider itself and then through
-    the product, whose worker reads the same provider."""
+    the product, whose worker reads the same provider. Counted are the tokens of the time in which all answers run."""
     provider = _provider(stage)
     settings = {
         "EDU_OPENAI_API_KEY": _KEY,
@@ -46,11 +48,13 @@ def ai_streams(stage: Stage) -> Measured:
     worker = stage.part("worker", **settings)
     people = stage.log_in(_STREAMS)
     rooms = _conversations(stage, people)
-    alone = _read(provider, [_completion(provider.port)] * _STREAMS, "")
+    _plan(provider, _ALONE_S + 1)
+    alone = _read(provider, [_completion(provider.port)] * _STREAMS, "", 1)
+    tokens = _plan(provider, _COMING_S + _SECONDS)
     cpu = {child.name: child.cpu_s() for child in (web, worker, provider)}
     ask = orjson.dumps({"type": "ask", "id": 1, "message": _QUESTION}).decode()
     paths = [f"/ws/ai/{room}/?token={one.token}" for room, one in zip(rooms, people, strict=True)]
-    ours = _read(web, [upgrade(web.port, path) for path in paths], ask)
+    ours = _read(web, [upgrade(web.port, path) for path in paths], ask, _COMING_S)
     spent = {child: child.cpu_s() - cpu[child.name] for child in (web, worker, provider)}
     if stage.profile_to is not None:
         _profile(stage, stage.profile_to, web, worker, ask, people)
@@ -58,7 +62,7 @@ def ai_streams(stage: Stage) -> Measured:
         child.check()
         child.stop()
     added = ours.p99_ms - alone.p50_ms
-    each = 1e6 / max(1, ours.tokens)
+    whole, each = ours.whole_p99_ms, 1e6 / max(1, ours.tokens)
     return Measured(
         name="ai-streams",
         value=added,
@@ -66,11 +70,12 @@ def ai_streams(stage: Stage) -> Measured:
         ratio=ours.p99_ms / alone.p99_ms,
         of="p99 of the provider alone",
         target=f"p99 ≤ {_LIMIT_MS:.0f} ms",
-        holds=added <= _LIMIT_MS and ours.ended == _STREAMS and ours.tokens == alone.tokens,
+        holds=added <= _LIMIT_MS and ours.ended == _STREAMS and ours.tokens == _STREAMS * tokens,
         details=(
             f"product: p50 {ours.p50_ms:.1f} ms, p99 {ours.p99_ms:.1f} ms, worst {ours.worst_ms:.0f} ms a token",
             f"provider alone: p50 {alone.p50_ms:.1f} ms, p99 {alone.p99_ms:.1f} ms",
-            f"{ours.ended} of {_STREAMS} answers, {ours.tokens:,} tokens; alone {alone.tokens:,}",
+            f"{ours.window_s:.0f} s in which all {_STREAMS} ran; of all {ours.tokens:,} tokens p99 {whole:.1f} ms",
+            f"{ours.ended} of {_STREAMS} answers ended well, {ours.renewed} were told anew",
             "processor time a token: "
             + ", ".join(f"{name} {used * each:.0f} µs" for name, used in zip(_NAMES, spent.values(), strict=True)),
         ),
@@ -81,21 +86,25 @@ _NAMES = ("web", "worker", "provider")
 
 
 def _provider(stage: Stage) -> Child:
-    """The simulator, with a plan of stamped tokens."""
+    """The simulator of an OpenAI-compatible endpoint."""
     port = str(stage.port())
-    child = stage.spawn(
+    return stage.spawn(
         "provider",
         ["-m", "tests.simulators.openai", "--port", port, "--api-key", _KEY],
         {"PORT": port},
         ready="openai simulator",
     )
-    plan = {"tokens": _RATE * _SECONDS, "rate": _RATE, "stamps": True}
-    connection = http.client.HTTPConnection("127.0.0.1", child.port, timeout=10)
+
+
+def _plan(provider: Child, seconds: float) -> int:
+    """Let answers last so long; returns their number of tokens."""
+    plan = {"tokens": int(_RATE * seconds), "rate": _RATE, "stamps": True}
+    connection = http.client.HTTPConnection("127.0.0.1", provider.port, timeout=10)
     connection.request("POST", "/control", orjson.dumps(plan), {"Content-Type": "application/json"})
     if connection.getresponse().status != 200:
         raise RuntimeError("the simulator does not take the plan")
     connection.close()
-    return child
+    return int(_RATE * seconds)
 
 
 def _completion(port: int) -> str:
@@ -135,8 +144,8 @@ def _conversations(stage: Stage, people: list[Person]) -> list[UUID]:
         db.close()
 
 
-def _read(child: Child, requests: list[str], ask: str) -> Seen:
-    plan = Plan(child.port, requests, ask, _SPREAD_S, _SECONDS + _PATIENCE_S)
+def _read(child: Child, requests: list[str], ask: str, coming_s: float) -> Seen:
+    plan = Plan(child.port, requests, ask, coming_s, _SECONDS + _PATIENCE_S)
     command = [sys.executable, "-m", "benchmarks.stream_load"]
     done = subprocess.run(command, cwd=ROOT, input=orjson.dumps(asdict(plan)), stdout=subprocess.PIPE, check=True)
     return Seen(**orjson.loads(done.stdout))
@@ -149,14 +158,14 @@ def _profile(stage: Stage, directory: Path, web: Child, worker: Child, ask: str,
         upgrade(web.port, f"/ws/ai/{room}/?token={one.token}")
         for room, one in zip(_conversations(stage, people), people, strict=True)
     ]
-    plan = Plan(web.port, requests, ask, _SPREAD_S, _SECONDS + _PATIENCE_S)
+    plan = Plan(web.port, requests, ask, _COMING_S, _SECONDS + _PATIENCE_S)
     command = [sys.executable, "-m", "benchmarks.stream_load"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reading:
         if reading.stdin is None:
             raise RuntimeError("the load generator has no pipe")
         reading.stdin.write(orjson.dumps(asdict(plan)))
         reading.stdin.close()
-        time.sleep(2 * _SPREAD_S)
+        time.sleep(_COMING_S + 1)
         for child in (web, worker):
             folded = directory / f"ai-streams-{child.name.split()[0]}.folded"
             with flame.record(child, 8, folded) as spy:

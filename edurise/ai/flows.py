@@ -75,7 +75,8 @@ async def send(
     _, asked = await ask(c, who, conversation_id, text, ask_key)
     found = await _outcome(c, who, asked, deadline)
     if found["state"] == "failed":
-        raise Upstream(found["error_code"] or "AI_SERVICE_UNAVAILABLE")
+        code = found["error_code"] or "AI_SERVICE_UNAVAILABLE"
+        raise Upstream(code)
     said = found["text"]
     if found["state"] in RUNNING:
         said = max(said, await _delivered(c, found), key=len)

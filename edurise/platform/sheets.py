@@ -244,8 +244,9 @@ class Sheets:
             sat = (self._keys.next("interval"), *place, person.id, self._keys.next("connection"))
             self._rows["attendance_intervals"].append((*sat, began, ended, ended, "class_ended"))
         for person in meeting.missed:
-            row = (self._keys.next("attendance"), *place, person.id, True, None, False, ended, ended)
-            self._rows["attendance"].append(row)
+            self._rows["attendance"].append(
+                (self._keys.next("attendance"), *place, person.id, True, None, False, ended, ended)
+            )
         return key
 
     def notify(

@@ -14,6 +14,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "actors/deadletters.py": 3,
     "actors/identity.py": 1,
     "actors/jobs.py": 3,
+    "actors/live.py": 1,
     "actors/relay.py": 4,
     "actors/runtime.py": 4,
     "actors/schedule.py": 4,

@@ -16,7 +16,7 @@ from uuid import UUID
 import yaml
 
 FILES = Path(__file__).parent / "files"
-CALLS = ("identity", "organizations", "courses", "learning", "payments", "notifications", "ai")
+CALLS = ("identity", "organizations", "courses", "learning", "payments", "notifications", "ai", "live")
 _WORDS = re.compile(r"[a-z_]+(\|[a-z_]+)+")
 
 

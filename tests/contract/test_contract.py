@@ -14,6 +14,7 @@ from edurise.ai.ports import Usage
 from handlers.app import ALIASES, ROUTES
 from handlers.routing import RouteTable
 from tests.contract import reading
+from tests.harness.classroom import Classroom
 from tests.harness.client import Answer, Client
 from tests.harness.talks import Talk
 from tests.harness.world import PASSWORD, World
@@ -310,6 +311,78 @@ def messages_array(spec: Mapping[str, Any], answer: Answer) -> list[str]:
     return bare_array(spec, answer) + ([] if roles == ["user", "assistant"] else [f"not oldest first: {roles}"])
 
 
+# -- live classes ------------------------------------------------------------------------------------------------------
+
+
+def scheduling(name: str) -> Callable[[World], Sent]:
+    """A class as the teacher's page sends it, and as the scheduler does."""
+
+    def sent(world: World) -> Sent:
+        teacher = world.person("teacher", world.organization())
+        form = {name: str(world.course(teacher)["id"]), "title": "Knots", "description": "Live"}
+        return Sent(world.of(teacher), form | {"scheduled_at": "2026-03-02T09:00:00.000Z", "duration_minutes": "60"})
+
+    return sent
+
+
+def classroom(world: World) -> Sent:
+    room = Classroom(world)
+    return Sent(world.of(room.teacher), None, room.id)
+
+
+def running(world: World) -> Sent:
+    room = Classroom(world)
+    room.start()
+    return Sent(world.of(room.teacher), None, room.id)
+
+
+def class_list(who: str) -> Callable[[World], Sent]:
+    def sent(world: World) -> Sent:
+        room = Classroom(world)
+        room.start()
+        pupil = room.learner()
+        room.join(pupil)
+        if who == "anonymous":
+            return Sent(world.anonymous, None, "", f"?course={room.course_id}")
+        return Sent(world.of(pupil if who == "learner" else room.teacher))
+
+    return sent
+
+
+def classes(*beyond: str, links: bool = True) -> Callable[[Mapping[str, Any], Answer], list[str]]:
+    """The page of classes, with the fields that only this reader takes, and with links or without."""
+
+    def check(spec: Mapping[str, Any], answer: Answer) -> list[str]:
+        wrong = page_at_both_levels(answer)
+        for one in answer.data["results"]:
+            hidden = () if links else ("join_url",)
+            item = {name: kind for name, kind in spec["item"].items() if name not in hidden}
+            wrong += reading.faults(item, one, "class") + reading.faults(reading.shape("LiveClass"), one, "LiveClass")
+            wrong += [f"{name}: missing" for name in beyond if name not in one]
+            wrong += [] if links else [f"{name}: shown" for name in ("join_url", "start_url", "password") if one[name]]
+        return wrong if answer.data["count"] == 1 else [*wrong, f"{answer.data['count']} classes"]
+
+    return check
+
+
+def attended(world: World) -> Sent:
+    room = Classroom(world)
+    room.start()
+    room.join(room.learner())
+    return Sent(world.of(room.teacher), None, "", f"?live_class_id={room.id}")
+
+
+def marking(world: World) -> Sent:
+    room = Classroom(world)
+    form = {"live_class_id": str(room.id), "student_id": str(room.learner().id), "status": "partial"}
+    return Sent(world.of(room.teacher), form)
+
+
+def attendance_rows(spec: Mapping[str, Any], answer: Answer) -> list[str]:
+    found = reading.faults(spec["data"], answer.data) + page_at_both_levels(answer)
+    return found + [fault for one in answer.data["results"] for fault in complete("ClassAttendance", one)]
+
+
 CASES: dict[str, list[Case]] = {
     "ai.conversations_list": [Case(talked, bare_array)],
     "ai.conversations_create": [Case(conversing, in_data, 201)],
@@ -347,6 +420,20 @@ CASES: dict[str, list[Case]] = {
     "payments.confirm": [Case(confirming, of_shape("Payment"))],
     "notifications.list": [Case(notified, notifications)],
     "notifications.mark_read": [Case(notified, of_shape("Notification"))],
+    "live_classes.list": [
+        Case(class_list("anonymous"), classes(links=False)),
+        Case(class_list("learner"), classes("attended", "attendance_duration")),
+        Case(class_list("teacher"), classes("enrolled_students", "attendance_count")),
+    ],
+    "live_classes.retrieve": [Case(classroom, in_data)],
+    "live_classes.create": [
+        Case(scheduling("course_id"), of_shape("LiveClass"), 201),
+        Case(scheduling("course"), of_shape("LiveClass"), 201),
+    ],
+    "live_classes.start": [Case(classroom, of_shape("LiveClass"))],
+    "live_classes.end": [Case(running, of_shape("LiveClass"))],
+    "attendance.list": [Case(attended, attendance_rows)],
+    "attendance.mark": [Case(marking, of_shape("ClassAttendance"))],
 }
 
 

@@ -98,6 +98,23 @@ def bodies(place: Place) -> list[tuple[str, str, dict[str, Any]]]:
                 "questions": [{"question": "x", "options": ["a", "b"], "correct_answer": 0}],
             },
         ),
+        (
+            "POST",
+            f"{API}/live-classes/",
+            {
+                "course_id": course,
+                "title": "x",
+                "scheduled_at": "2026-03-02T09:00",
+                "duration_minutes": 5,
+                "description": "x",
+                "join_url": "https://m.example",
+            },
+        ),
+        (
+            "POST",
+            f"{API}/attendance/mark_attendance/",
+            {"live_class_id": str(uuid4()), "student_id": str(uuid4()), "status": "late"},
+        ),
         ("POST", f"{API}/payments/create_course_payment/", {"course_id": course, "payment_method": "stripe"}),
         ("POST", f"{API}/ai-conversations/", {"title": "x", "conversation_type": "tutor", "course": course}),
     ]

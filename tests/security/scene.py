@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from edurise.authz import ANY_PERSON, About
 from edurise.courses import service as courses
 from edurise.identity.models import TeacherApplication
+from edurise.live import service as live
 from tests.harness.talks import Talk
 from tests.harness.world import Someone, World
 
@@ -36,6 +37,8 @@ class School:
     lesson: UUID
     draft_module: UUID
     draft_lesson: UUID
+    live_class: UUID
+    draft_class: UUID
 
 
 def school(world: World) -> School:
@@ -62,7 +65,19 @@ def school(world: World) -> School:
         lesson=world.lesson(teacher, module)["id"],
         draft_module=draft_module,
         draft_lesson=world.lesson(teacher, draft_module)["id"],
+        live_class=live_class(world, teacher, free),
+        draft_class=live_class(world, teacher, draft),
     )
+
+
+def live_class(world: World, teacher: Someone, course_id: UUID) -> UUID:
+    """A class of a course that is live; returns its id."""
+    form = {"course_id": course_id, "title": "Live", "scheduled_at": world.clock.now(), "duration_minutes": 60}
+    about, who = About("course", course_id), teacher.principal
+    made = world.c.db.run_sync(who, live.create, form, None, "https://ui.example/", about=about)
+    found: UUID = made[1]["id"]
+    world.c.db.run_sync(who, live.start, found, about=About("live_class", found))
+    return found
 
 
 def _application_of(session: Session, person_id: UUID) -> UUID:

@@ -50,6 +50,15 @@ def form(**values: Any) -> dict[str, Any]:
     return {"title": "Knots", "category": "technology"} | values
 
 
+def class_form(course_id: object) -> dict[str, Any]:
+    when = {"scheduled_at": "2026-03-02T09:00:00Z", "duration_minutes": 60}
+    return {"course_id": str(course_id), "title": "Live", **when}
+
+
+def mark_form(class_id: object, student: Someone) -> dict[str, Any]:
+    return {"live_class_id": str(class_id), "student_id": str(student.id), "status": "late"}
+
+
 def fresh_account() -> dict[str, Any]:
     names = {"first_name": "Ada", "last_name": "Byron"}
     return {"email": f"{uuid4()}@example.org", "password": PASSWORD, "password_confirm": PASSWORD} | names
@@ -122,6 +131,40 @@ TABLE: dict[str, list[Entry]] = {
     f"GET {API}/course-lessons/{{id:uuid}}/": [
         Entry((401, 404, 404, 200), "learner", lambda s: f"{API}/course-lessons/{s.at.lesson}/"),
         Entry((401, 404, 404, 200), "administrator", lambda s: f"{API}/course-lessons/{s.at.draft_lesson}/"),
+    ],
+    f"GET {API}/live-classes/": [
+        Entry(ANYBODY),
+        Entry(ANYBODY, path=lambda s: f"{API}/live-classes/?course={s.at.free}"),
+        Entry((404, 404, 404, 200), path=lambda s: f"{API}/live-classes/?course={s.at.draft}"),
+    ],
+    f"POST {API}/live-classes/": [
+        Entry((401, 403, 403, 201), body=lambda s, _: class_form(s.at.free)),
+        Entry((401, 403, 403, 403), "learner", body=lambda s, _: class_form(s.at.free)),
+        Entry((401, 404, 404, 201), "administrator", body=lambda s, _: class_form(s.at.draft)),
+    ],
+    f"GET {API}/live-classes/{{id:uuid}}/": [
+        Entry((401, 200, 200, 200), "learner", lambda s: f"{API}/live-classes/{s.at.live_class}/"),
+        Entry((401, 404, 404, 200), path=lambda s: f"{API}/live-classes/{s.at.draft_class}/"),
+    ],
+    f"POST {API}/live-classes/{{id:uuid}}/start_class/": [
+        Entry((401, 403, 403, 200), path=lambda s: f"{API}/live-classes/{s.at.live_class}/start_class/"),
+        Entry((401, 403, 403, 403), "learner", lambda s: f"{API}/live-classes/{s.at.live_class}/start_class/"),
+        Entry((401, 404, 404, 200), "administrator", lambda s: f"{API}/live-classes/{s.at.draft_class}/start_class/"),
+    ],
+    f"POST {API}/live-classes/{{id:uuid}}/end_class/": [
+        Entry((401, 403, 403, 200), path=lambda s: f"{API}/live-classes/{s.at.live_class}/end_class/"),
+        Entry((401, 403, 403, 403), "learner", lambda s: f"{API}/live-classes/{s.at.live_class}/end_class/"),
+        Entry((401, 404, 404, 200), "administrator", lambda s: f"{API}/live-classes/{s.at.draft_class}/end_class/"),
+    ],
+    f"GET {API}/attendance/": [
+        Entry((401, 403, 403, 200), path=lambda s: f"{API}/attendance/?live_class_id={s.at.live_class}"),
+        Entry((401, 403, 403, 403), "learner", lambda s: f"{API}/attendance/?live_class_id={s.at.live_class}"),
+        Entry((401, 404, 404, 200), path=lambda s: f"{API}/attendance/?live_class_id={s.at.draft_class}"),
+    ],
+    f"POST {API}/attendance/mark_attendance/": [
+        Entry((401, 403, 403, 200), body=lambda s, _: mark_form(s.at.live_class, s.learner)),
+        Entry((401, 403, 403, 403), "learner", body=lambda s, _: mark_form(s.at.live_class, s.learner)),
+        Entry((401, 404, 404, 404), body=lambda s, _: mark_form(s.at.draft_class, s.learner)),
     ],
     f"POST {API}/payments/": [Entry((401, 409, 409, 409), body=lambda s, _: {"course": str(s.at.paid)})],
     f"POST {API}/payments/create_course_payment/": [
