@@ -27,6 +27,13 @@ def io_loop() -> Iterator[IOLoop]:
         asyncio.set_event_loop(None)
 
 
+@pytest.fixture(autouse=True)
+def _current_loop(request: pytest.FixtureRequest) -> None:
+    """The session's loop is the current one in every test that runs on it, whatever loop a test before it ran on."""
+    if "io_loop" in request.fixturenames:
+        asyncio.set_event_loop(request.getfixturevalue("io_loop").asyncio_loop)
+
+
 @pytest.fixture(scope="session")
 def database() -> Iterator[DatabaseUrls]:
     """A database of this test process, built by the migrations."""
