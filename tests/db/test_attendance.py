@@ -233,7 +233,8 @@ def test_a_reconnect_takes_over_from_a_crashed_process(room: Classroom) -> None:
 
 
 def test_a_reconnect_right_after_a_crash_or_on_another_network_loses_no_second(room: Classroom) -> None:
-    """The old socket still looks alive: the new one has an interval of its own, and what lies between them counts."""
+    """The old socket still looks alive, so the new one has an interval of its own. Once it is known that the old one was
+    lost, both are the one interval that a join within 30 s of its end goes on with."""
     pupil, began = room.learner(), now(room)
     first = room.join(pupil)
     room.wait(60, beating=[first.interval_id])
@@ -242,8 +243,21 @@ def test_a_reconnect_right_after_a_crash_or_on_another_network_loses_no_second(r
     assert second is not None
     assert second.interval_id != first.interval_id
     room.wait(51, beating=[second.interval_id], sweeping=True)
-    assert spans(room, pupil, began) == [(0, 60, "lost"), (69, None, None)]
+    assert spans(room, pupil, began) == [(0, None, None)]
     assert room.row(pupil)["duration_minutes"] == 2
+    room.wait(10, beating=[second.interval_id])
+    assert room.leave(pupil, uuid4()) is not None
+    assert spans(room, pupil, began) == [(0, 130, "left")]
+
+
+def test_a_lost_tab_ends_by_itself_where_another_one_was_open_long_before(room: Classroom) -> None:
+    pupil, began = room.learner(), now(room)
+    first = room.join(pupil)
+    room.wait(10, beating=[first.interval_id])
+    second = room.join(pupil)
+    room.wait(40, beating=[second.interval_id, first.interval_id])
+    room.wait(40, beating=[second.interval_id], sweeping=True)
+    assert spans(room, pupil, began) == [(0, 50, "lost"), (10, None, None)]
     assert room.participants() == 1
 
 

@@ -44,9 +44,8 @@ def nothing_left(world: World, place: Place) -> Iterator[None]:
     assert row_counts(world) == before
 
 
-def bodies(place: Place) -> list[tuple[str, str, dict[str, Any]]]:
-    """(method, path, a good body) of every call that reads one. None of them is sent as it is."""
-    course, module = str(place.course), str(place.module)
+def account_bodies() -> list[tuple[str, str, dict[str, Any]]]:
+    """Those of accounts."""
     return [
         ("POST", f"{AUTH}/login/", {"email": "a@example.org", "password": PASSWORD}),
         (
@@ -64,6 +63,14 @@ def bodies(place: Place) -> list[tuple[str, str, dict[str, Any]]]:
         ("POST", f"{AUTH}/token/refresh/", {"refresh": "x", "tenant_id": str(uuid4())}),
         ("POST", f"{AUTH}/logout/", {"refresh_token": "x"}),
         ("POST", f"{API}/users/switch_tenant/", {"tenant_id": str(uuid4())}),
+    ]
+
+
+def bodies(place: Place) -> list[tuple[str, str, dict[str, Any]]]:
+    """(method, path, a good body) of every call that reads one. None of them is sent as it is."""
+    course, module = str(place.course), str(place.module)
+    return [
+        *account_bodies(),
         (
             "POST",
             f"{API}/courses/",

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from edurise.authz import ANY_PERSON, About
 from edurise.courses import service as courses
@@ -71,12 +72,13 @@ def school(world: World) -> School:
 
 
 def live_class(world: World, teacher: Someone, course_id: UUID) -> UUID:
-    """A class of a course that is live; returns its id."""
+    """A class of a course that is live and that its teacher sits in; returns its id."""
     form = {"course_id": course_id, "title": "Live", "scheduled_at": world.clock.now(), "duration_minutes": 60}
     about, who = About("course", course_id), teacher.principal
     made = world.c.db.run_sync(who, live.create, form, None, "https://ui.example/", about=about)
     found: UUID = made[1]["id"]
     world.c.db.run_sync(who, live.start, found, about=About("live_class", found))
+    world.c.db.run_sync(who, live.join, found, uuid7(), about=About("live_class", found))
     return found
 
 

@@ -43,8 +43,6 @@ NO_CLASS = (
     "NaN",
     "0",
     "*",
-    "..%2F",
-    "%00",
     "1 or 1=1",
     "a" * 36,
     "00000000-0000-7000-8000-00000000000g",
@@ -150,10 +148,13 @@ async def test_a_learner_commands_nothing(world: World) -> None:
     room.start()
     pupil, victim = room.learner(), room.learner()
     async with doors() as opened:
-        door, _ = await opened.join(world, pupil, room.path), await opened.join(world, victim, room.path)
+        await opened.join(world, victim, room.path)
         room.pass_time(3)
         before, stored = contents(world), room.intervals()
-        for kind in (*TEACHERS, *FORGED):
+        door = await opened.open(world, pupil, room.path)
+        for number, kind in enumerate((*TEACHERS, *FORGED)):
+            if number % 10 == 0:  # fewer than a flood
+                door = await opened.open(world, pupil, room.path)
             code = await door.refused(
                 kind,
                 student_id=str(victim.id),

@@ -102,11 +102,12 @@ def test_the_title_of_a_course_is_quoted_too(world: World, name: str) -> None:
     room.lesson("<p>A bowline is a knot.</p>")
     hostile = INJECTIONS[name]
 
-    def rename(session: Session) -> None:
-        session.execute(text("UPDATE courses SET title = :title WHERE id = :id"), {"title": hostile, "id": room.course})
+    def rename(session: Session, title: str) -> None:
+        session.execute(text("UPDATE courses SET title = :title WHERE id = :id"), {"title": title, "id": room.course})
 
-    world.c.db.system_sync(rename)
+    world.c.db.system_sync(rename, hostile)
     rules, material = parts(room.brief())
+    world.c.db.system_sync(rename, "Knots")  # no author could write it, so no list of another test may show it
     assert "pirate" not in rules
     assert material["course"] == prompting.plain(hostile)
 
