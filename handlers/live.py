@@ -62,7 +62,10 @@ class LiveClassHandler(RestHandler):
 
     @permit(Live.READ)
     @describe(
-        summary="A live class; its link is for learners and staff", tags=["live-classes"], out=LiveClassOut, shape="data"
+        summary="A live class; its link is for learners and staff",
+        tags=["live-classes"],
+        out=LiveClassOut,
+        shape="data",
     )
     async def get(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.reply(200, await self.hop(queries.live_class, id, about=About("live_class", id)))

@@ -14,7 +14,6 @@ from schemas.base import (
     Instant,
     Int,
     Nested,
-    Number,
     Ordering,
     OutSchema,
     PageQuery,
@@ -90,8 +89,8 @@ class TeacherOut(OutSchema):
 
 
 class LiveClassOut(OutSchema):
-    """The contract's LiveClass. ``join_url`` is for learners and staff of the course, else null. There are no meetings of
-    a vendor, passwords and recordings yet: null."""
+    """The contract's LiveClass. ``join_url`` is for learners and staff of the course, else null. There are no meetings
+    of a vendor, passwords and recordings yet: null."""
 
     id = Id()
     course = Id()

@@ -108,9 +108,38 @@ LANGUAGE sql STABLE AS 'SELECT l.tenant_id, l.course_id, NULL::uuid, c.status = 
   FROM live_classes l JOIN courses c ON c.tenant_id = l.tenant_id AND c.id = l.course_id WHERE l.id = $1';
 """
 
+# What a door says when it opens, and the position that this is the state of: one snapshot, and a plan that the session
+# keeps. A class of a thousand comes at once, and planning the parts of it anew for each of them cost more than reading.
+ENTRANCE = """
+CREATE FUNCTION live_entrance(p_class uuid, p_person uuid, p_channel text)
+RETURNS TABLE (
+    head bigint, epoch uuid, participants bigint, has_row boolean, course_title text, total_enrollments integer,
+    id uuid, course_id uuid, instructor_id uuid, instructor_name text, title text, description text,
+    scheduled_at timestamptz, duration_minutes integer, status text, join_url text, started_at timestamptz,
+    ended_at timestamptz, attended_count integer, created_at timestamptz, updated_at timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT h.head, h.epoch,
+           (SELECT count(*) FROM attendance a
+             WHERE a.tenant_id = l.tenant_id AND a.class_id = l.id AND a.told_present),
+           EXISTS (SELECT FROM attendance a
+                    WHERE a.tenant_id = l.tenant_id AND a.class_id = l.id AND a.person_id = p_person),
+           c.title, c.total_enrollments, l.id, l.course_id, l.instructor_id, l.instructor_name, l.title, l.description,
+           l.scheduled_at, l.duration_minutes, l.status, l.join_url, l.started_at, l.ended_at, l.attended_count,
+           l.created_at, l.updated_at
+      FROM live_classes l
+      JOIN courses c ON c.tenant_id = l.tenant_id AND c.id = l.course_id
+      LEFT JOIN channels h ON h.name = p_channel
+     WHERE l.id = p_class;
+END $$;
+"""
+
 
 def upgrade() -> None:
     op.execute(TABLES)
+    op.execute(ENTRANCE)
     for statements in (
         rls.tenant_scoped("live_classes"),
         rls.tenant_scoped("attendance", own="person_id"),
@@ -123,6 +152,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION live_entrance")
     op.execute("DROP FUNCTION subject_live_class")
     for table in ("attendance_intervals", "attendance", "live_classes"):
         op.execute(f"DROP TABLE {table}")

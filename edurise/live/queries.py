@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
+from edurise import channels
 from edurise.authz import Grade, Principal
+from edurise.channels import Replay
 from edurise.courses import queries as courses
 from edurise.db import first, moment
 from edurise.errors import NotFound
@@ -78,20 +81,26 @@ class _Sight:
     learns: bool
 
 
+_NEITHER = _Sight(False, False)
+
+
+def _sight(who: Principal) -> _Sight:
+    """In the organization and the course that the hop was entered about."""
+    return _Sight(who.stands(*_TEACHING), who.stands(Grade.LEARNER))
+
+
 def live_class(session: Session, who: Principal, class_id: UUID) -> dict[str, Any]:
     """A class as the caller may see it: links for learners and staff. Raises NotFound."""
     found = first(session, _BY_ID, {"tenant": who.tenant, "id": class_id})
     if found is None:
         raise NotFound
-    sight = _Sight(who.stands(*_TEACHING), who.stands(Grade.LEARNER))
-    return _views(session, who, [found], {found["course_id"]: sight})[0]
+    return _views(session, who, [found], {found["course_id"]: _sight(who)})[0]
 
 
 def of_course(session: Session, who: Principal, course_id: UUID, status: str | None, window: Window) -> Found:
     """The classes of a course, for anybody who may see it; links for learners and staff. Four statements at most."""
     found = _OF_COURSE.page(session, {"tenant": who.tenant, "course": course_id, "status": status}, window)
-    sight = _Sight(who.stands(*_TEACHING), who.stands(Grade.LEARNER))
-    return Found(found.count, _views(session, who, found.rows, {course_id: sight}))
+    return Found(found.count, _views(session, who, found.rows, {course_id: _sight(who)}))
 
 
 def mine(session: Session, who: Principal, status: str | None, window: Window) -> Found:
@@ -130,6 +139,31 @@ def snapshot(session: Session, who: Principal, class_id: UUID) -> dict[str, Any]
     }
 
 
+def entrance(
+    session: Session, who: Principal, class_id: UUID, after: int | None, epoch: UUID | None
+) -> tuple[Replay, dict[str, Any]]:
+    """``channels.opening`` of a class's channel with its ``snapshot``; without a position in one statement, and a
+    second one for who has a row of attendance. Raises NotFound."""
+    channel = telling.class_channel(class_id)
+    if after is not None:
+        return channels.opening(session, who, channel, after, epoch, snapshot, class_id)
+    values = (str(class_id), str(who.person), channel)
+    found = session.connection().exec_driver_sql("SELECT * FROM live_entrance(%s, %s, %s)", values).mappings().first()
+    if found is None:
+        raise NotFound
+    row, now = dict(found), moment(session)
+    own = attendance.of_people(session, who, class_id, [who.person]) if row["has_row"] else []
+    row_of_own = own[0] if own else None
+    face = {"title": row["course_title"], "total_enrollments": row["total_enrollments"]}
+    stands = {
+        "class": _view(row, face, who, _sight(who), row_of_own, now),
+        "participants": row["participants"],
+        "attendance": views.attendance_view(row_of_own, now) if row_of_own else None,
+    }
+    head = row["head"] or 0
+    return Replay(False, [], head, row["epoch"], head), stands
+
+
 def dashboard(session: Session, who: Principal, class_id: UUID) -> dict[str, Any]:
     """The desk's whole state: the rows of ``attendance`` and the ``metrics`` made of them. Raises NotFound."""
     found = first(session, _BY_ID, {"tenant": who.tenant, "id": class_id})
@@ -156,16 +190,25 @@ def _views(
 ) -> list[dict[str, Any]]:
     """Rows as the contract's LiveClass, with what learners and staff see besides: two statements at most."""
     faces = courses.faces(session, sorted({row["course_id"] for row in found}))
-    learning = [row["id"] for row in found if sights.get(row["course_id"], _Sight(False, False)).learns]
+    learning = [row["id"] for row in found if sights.get(row["course_id"], _NEITHER).learns]
     own = attendance.of_one(session, who.person, learning) if learning else {}
-    now, listed = moment(session), []
-    for row in found:
-        sight = sights.get(row["course_id"], _Sight(False, False))
-        teaches = sight.teaches or row["instructor_id"] == who.user_id
-        view = views.class_view(row, faces.get(row["course_id"]), attends=teaches or sight.learns)
-        if teaches:
-            view["attendance_count"] = row["attended_count"]
-        if sight.learns:
-            view |= views.attending(own.get(row["id"]), now)
-        listed.append(view)
-    return listed
+    now = moment(session)
+    return [
+        _view(row, faces.get(row["course_id"]), who, sights.get(row["course_id"], _NEITHER), own.get(row["id"]), now)
+        for row in found
+    ]
+
+
+def _view(
+    row: dict[str, Any],
+    face: dict[str, Any] | None,
+    who: Principal,
+    sight: _Sight,
+    own: dict[str, Any] | None,
+    now: datetime,
+) -> dict[str, Any]:
+    teaches = sight.teaches or row["instructor_id"] == who.user_id
+    view = views.class_view(row, face, attends=teaches or sight.learns)
+    if teaches:
+        view["attendance_count"] = row["attended_count"]
+    return view | views.attending(own, now) if sight.learns else view

@@ -150,11 +150,18 @@ class SocketHandler(WebSocketHandler):
             if peer.expires_at <= self.hub.now() and not await self.c.db.system(liveness.lives, peer.session_id):
                 raise Unauthenticated("TOKEN_EXPIRED")
             await self.opened()
+            self._forget_query()
         except DomainError as refused:
             if refused.kind in (Kind.OVERLOADED, Kind.UPSTREAM):
                 peer.shed(CLOSE_OF[refused.kind], refused.code)
             else:
                 peer.refuse(CLOSE_OF[refused.kind], refused.code)
+
+    def _forget_query(self) -> None:
+        """Let go of the query, which holds the token four times: an eighth of an idle socket."""
+        request = self.request
+        request.arguments = request.query_arguments = request.body_arguments = {}
+        request.uri, request.query = request.path, ""
 
     def _principal(self, claims: Claims) -> Principal:
         """The caller; ``tenant`` of the query counts as a wish, as the tenant header does on public routes."""

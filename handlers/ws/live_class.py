@@ -78,7 +78,7 @@ class LiveClassDoor(ClassDoor):
         async def read() -> Replay:
             nonlocal stands
             found: Replay
-            found, stands = await self._hop(channels.opening, channel, *position, queries.snapshot, class_id)
+            found, stands = await self._hop(queries.entrance, class_id, *position)
             return found
 
         def greet(found: Replay) -> None:

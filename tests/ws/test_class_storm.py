@@ -108,7 +108,7 @@ async def test_a_class_that_comes_at_once_and_goes_at_once(world: World, school_
         await empty(second, seats=20)
         room.pass_time(31)
         for web in webs:  # who stayed is there, by a beat
-            web.application.register.beat_soon()
+            await web.application.register._beat_all()
         await eventually(lambda: told_of_all(world, room, 40), "all who went told of")
         await settle(webs, room)
         stayed = {str(one.id) for one in people[:40]}
