@@ -35,6 +35,9 @@ ATTEMPTS = 5
 """How often a hop is tried that fails otherwise."""
 TELLING_PAUSES_S = (0.2, 0.6, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses between attempts to tell an end while Redis is away; then only the stored answer says it."""
+PARTIAL_S = 10.0
+"""How often the text so far is stored. It is asked for only where Redis lost the channel and the worker died too, and
+storing two hundred growing answers with every beat would cost more than answering them."""
 RENEW_S = 1.0
 """How soon what Redis did not take is told again if nothing else comes."""
 
@@ -54,6 +57,7 @@ class Answer:
         self._who = answering.principal(claimed)
         self._telling = Telling(c.streams, claimed.conversation_id, claimed.question_id)
         self._usage: Usage | None = None
+        self._stored_at = -PARTIAL_S
         self._phase: Literal["claimed", "streaming", "ended"] = "claimed"
         self._wish: Wish | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -63,6 +67,13 @@ class Answer:
     def text(self) -> str:
         """All of the answer that came so far."""
         return self._telling.text
+
+    def partial(self, now: float) -> str | None:
+        """The text for the next beat to store; None while what was stored is news enough. ``now`` is the loop's."""
+        if not self.text or now < self._stored_at + PARTIAL_S:
+            return None
+        self._stored_at = now
+        return self.text
 
     def stop(self) -> None:
         """Somebody wants no more of it: end the tutor's stream at once, keep what came."""

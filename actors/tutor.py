@@ -73,9 +73,10 @@ class TutorLoop:
         return len(taken)
 
     async def beat(self) -> None:
-        """Say that this process lives and what it delivered, of all its answers at once; stop those that somebody
-        stopped."""
-        partials = {question_id: answer.text for question_id, (answer, _) in self._running.items()}
+        """Say that this process lives and, of each answer every ten seconds, what it delivered, of all at once; stop
+        those that somebody stopped."""
+        now = asyncio.get_running_loop().time()
+        partials = {question_id: answer.partial(now) for question_id, (answer, _) in self._running.items()}
         if not partials:
             return
         found = await self._c.db.system(answering.beat, self._holder, partials)

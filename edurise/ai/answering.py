@@ -164,13 +164,14 @@ def begin(
     return begun.first() is not None
 
 
-def beat(session: Session, holder: str, partials: Mapping[UUID, str]) -> Beat:
-    """Say that the holder is alive and what it has delivered of each of its answers; one statement (system role)."""
+def beat(session: Session, holder: str, partials: Mapping[UUID, str | None]) -> Beat:
+    """Say that the holder is alive and what it has delivered of each of its answers, None for what it said before; one
+    statement (system role)."""
     if not partials:
         return Beat(frozenset(), frozenset())
     values = {
         "ids": [str(one) for one in partials],
-        "partials": [_storable(text) for text in partials.values()],
+        "partials": [None if text is None else _storable(text) for text in partials.values()],
         "holder": holder,
         "now": moment(session),
     }
@@ -310,7 +311,7 @@ UPDATE ai_questions q SET state = 'claimed', holder = %(holder)s, beat_at = %(no
 RETURNING q.id, q.conversation_id, q.tenant_id, q.user_id, q.attempts, q.asked_at
 """
 _BEAT = """
-UPDATE ai_questions q SET beat_at = %(now)s, partial = b.partial
+UPDATE ai_questions q SET beat_at = %(now)s, partial = coalesce(b.partial, q.partial)
   FROM unnest(%(ids)s::uuid[], %(partials)s::text[]) AS b (id, partial)
  WHERE q.id = b.id AND q.holder = %(holder)s AND q.state IN ('claimed', 'streaming')
 RETURNING q.id, q.stop_requested

@@ -118,7 +118,7 @@ def mine(session: Session, who: Principal, status: str | None, window: Window) -
 
 
 def attendance_of(session: Session, who: Principal, class_id: UUID, window: Window) -> Found:
-    """The attendance of a class's learners; three statements. Raises NotFound."""
+    """The attendance of a class's learners; four statements. Raises NotFound."""
     if first(session, _BY_ID, {"tenant": who.tenant, "id": class_id}) is None:
         raise NotFound
     found = _ATTENDANCE.page(session, {"tenant": who.tenant, "class": class_id}, window)

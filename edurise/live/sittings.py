@@ -181,7 +181,7 @@ def leave(session: Session, who: Principal, class_id: UUID, connection_id: UUID)
     connection.exec_driver_sql(_LOCK, values)
     if connection.exec_driver_sql(_LEAVE, {**values, "connection": str(connection_id)}).first() is None:
         return None
-    connection.exec_driver_sql(_AWAY, {**values, "people": [values["person"]]})
+    note_away(session, values, [values["person"]])
     return attendance.own_view(session, who, class_id)
 
 
@@ -202,10 +202,9 @@ def closed(session: Session, who: Principal, class_id: UUID, ended: Mapping[UUID
     people = [str(row.person_id) for row in connection.exec_driver_sql(_ENDING, values)]
     if not people:
         return
-    values["people"] = people
-    connection.exec_driver_sql(_LOCK_MANY, values)
+    connection.exec_driver_sql(_LOCK_MANY, {**values, "people": people})
     connection.exec_driver_sql(_CLOSE, values)
-    connection.exec_driver_sql(_AWAY, values)
+    note_away(session, values, people)
 
 
 def beat(session: Session, interval_ids: Sequence[UUID]) -> list[UUID]:
@@ -216,6 +215,14 @@ def beat(session: Session, interval_ids: Sequence[UUID]) -> list[UUID]:
     values = {"intervals": [str(one) for one in interval_ids], "now": moment(session)}
     going_on = {row.id for row in session.connection().exec_driver_sql(_BEAT, values)}
     return [one for one in interval_ids if one not in going_on]
+
+
+def note_away(session: Session, values: dict[str, Any], people: Sequence[str]) -> None:
+    """After intervals of these people ended: since when each of them is away, and that their rows changed.
+
+    ``values`` names the organization, the class and the time.
+    """
+    session.connection().exec_driver_sql(_AWAY, {**values, "people": list(people)})
 
 
 def _enter(session: Session, who: Principal, class_id: UUID) -> tuple[Held, bool]:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
 from edurise.db import moment
-from edurise.live import telling
+from edurise.live import sittings, telling
 from edurise.live.rules import CONTINUES, MEASURE, NOTICE
 
 # Each part of it reads a partial index that holds only what waits.
@@ -60,14 +60,6 @@ UPDATE attendance_intervals i
   FROM lost WHERE i.id = lost.id
 RETURNING i.person_id
 """
-_AWAY = """
-UPDATE attendance a
-   SET away_since = CASE WHEN s.sits THEN NULL ELSE s.left_at END, changed = true, updated_at = %(now)s
-  FROM (SELECT person_id, bool_or(left_at IS NULL) AS sits, max(left_at) AS left_at FROM attendance_intervals
-         WHERE tenant_id = %(tenant)s AND class_id = %(class)s AND person_id = ANY(%(people)s::uuid[])
-         GROUP BY person_id) s
- WHERE a.tenant_id = %(tenant)s AND a.class_id = %(class)s AND a.person_id = s.person_id
-"""
 _GONE = """
 WITH gone AS (
     SELECT id FROM attendance
@@ -103,8 +95,8 @@ def settle(session: Session, who: Principal, class_id: UUID) -> None:
     """What is due in one class; for a service principal. Repeatable, and safe beside joins, ends and other sweepers.
 
     Ends intervals whose last beat is older than 30 s at that beat, or lets them go on in the one by which the person
-    came back; takes those off the roster who have been away for
-    30 s; tells what was not told; and tells the desk the figures if they changed and were not told within 10 s.
+    came back; takes those off the roster who have been away for 30 s; tells what was not told; and tells the desk the
+    figures if they changed and were not told within 10 s.
     """
     held = telling.hold(session, who, class_id)
     now = moment(session)
@@ -114,7 +106,7 @@ def settle(session: Session, who: Principal, class_id: UUID) -> None:
         {str(row.person_id) for part in (_CAME_BACK, _LOST) for row in connection.exec_driver_sql(part, values)}
     )
     if people:
-        connection.exec_driver_sql(_AWAY, {**values, "people": people})
+        sittings.note_away(session, values, people)
     connection.exec_driver_sql(_GONE, values)
     telling.tell_people(session, held)
     telling.tell_rows(session, who, held)

@@ -224,6 +224,33 @@ def test_a_join_against_the_end_is_in_the_class_or_refused(world: World, round_:
     assert len(room.dashboard()["attendance"]) == 4, "a row for each, once"
 
 
+def test_the_end_waits_for_who_is_joining_a_crowd(world: World) -> None:
+    """Joins to a crowd pass each other, but not the end: it would leave somebody in a class that is over.
+
+    Staff that looks in, because the end inserts no row for them that would wait for theirs.
+    """
+    room = Classroom(world)
+    room.start()
+    crowd_joins(room, room.crowd(100))
+    inside, over = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any) -> Any:
+        joined = service.join(*arguments)
+        inside.set()
+        assert not over.wait(0.5), "the class ended in the midst of a join"
+        return joined
+
+    def end() -> None:
+        inside.wait(20)
+        room.end()
+        over.set()
+
+    joined, _ = together(lambda: room.hop(room.teacher, Live.ATTEND, slowly, uuid4()), end)
+    assert joined.crowded
+    room.wait(2, sweeping=True)
+    assert (roster(room.events()), room.participants()) == (set(), 0)
+
+
 def test_starts_and_ends_at_once_are_one_start_and_one_end(world: World) -> None:
     room = Classroom(world)
     room.learner()
