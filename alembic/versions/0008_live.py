@@ -42,6 +42,8 @@ CREATE TABLE live_classes (
         (status NOT IN ('live', 'completed') OR started_at IS NOT NULL) AND (status <> 'completed' OR ended_at IS NOT NULL)),
     CONSTRAINT uq_live_classes_tenant_id_id UNIQUE (tenant_id, id),
     CONSTRAINT uq_live_classes_tenant_id_instructor_id_idempotency_key UNIQUE (tenant_id, instructor_id, idempotency_key),
+    CONSTRAINT uq_live_classes_tenant_id_instructor_id_idempotency_digest
+        UNIQUE (tenant_id, instructor_id, idempotency_digest),
     CONSTRAINT fk_live_classes_tenant_id_course_id
         FOREIGN KEY (tenant_id, course_id) REFERENCES courses (tenant_id, id) ON DELETE CASCADE
 );

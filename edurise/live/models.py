@@ -29,6 +29,7 @@ class LiveClass(TenantScoped, Base):
         ),
         UniqueConstraint("tenant_id", "id"),
         UniqueConstraint("tenant_id", "instructor_id", "idempotency_key"),
+        UniqueConstraint("tenant_id", "instructor_id", "idempotency_digest"),
         ForeignKeyConstraint(["tenant_id", "course_id"], ["courses.tenant_id", "courses.id"], ondelete="CASCADE"),
         Index(None, "course_id", "tenant_id", "scheduled_at"),
         Index(None, "course_id", "tenant_id", "created_at"),

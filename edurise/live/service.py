@@ -63,6 +63,12 @@ UPDATE attendance a SET marked_status = %(status)s, changed = false, updated_at 
 """
 
 
+_REPEATED = (
+    "uq_live_classes_tenant_id_instructor_id_idempotency_key",
+    "uq_live_classes_tenant_id_instructor_id_idempotency_digest",
+)
+
+
 def create(
     session: Session, who: Principal, data: dict[str, Any], key: str | None, page_url: str
 ) -> tuple[bool, dict[str, Any]]:
@@ -70,11 +76,13 @@ def create(
 
     ``data``: course_id, title, description, scheduled_at, duration_minutes, join_url. A naive ``scheduled_at`` is read
     in the time zone of the organization. Without a ``join_url`` the class is joined at its own page, ``page_url`` and
-    its id. ``key`` makes a repeat return the first class; raises Conflict (IDEMPOTENCY_KEY_REUSED) for another body
-    under the same key, NotFound.
+    its id. ``key`` makes a repeat return the first class; without one so does the very same body, for clients repeat
+    what timed out and nobody schedules one class twice.
+
+    Raises Conflict (IDEMPOTENCY_KEY_REUSED) for another body under the same key, NotFound.
     """
-    digest = hashlib.sha256(orjson.dumps(data, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest() if key else None
-    repeated = _by_key(session, who, key)
+    digest = hashlib.sha256(orjson.dumps(data, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    repeated = _earlier(session, who, key, digest)
     if repeated is not None:
         if repeated.idempotency_digest != digest:
             raise Conflict("IDEMPOTENCY_KEY_REUSED")
@@ -99,7 +107,7 @@ def create(
             updated_at=now,
         )
     )
-    flush_unique(session, on="uq_live_classes_tenant_id_instructor_id_idempotency_key", raises=Retry)
+    flush_unique(session, on=_REPEATED, raises=Retry)
     audit.write(session, who, "live_class.created", "live_class", class_id)
     return True, queries.live_class(session, who, class_id)
 
@@ -202,14 +210,11 @@ def _refuse(held: Held, *states: str) -> None:
         raise Conflict(codes[held.status])
 
 
-def _by_key(session: Session, who: Principal, key: str | None) -> LiveClass | None:
-    if key is None:
-        return None
-    return session.scalars(
-        select(LiveClass).where(
-            LiveClass.tenant_id == who.tenant, LiveClass.instructor_id == who.person, LiveClass.idempotency_key == key
-        )
-    ).one_or_none()
+def _earlier(session: Session, who: Principal, key: str | None, digest: str) -> LiveClass | None:
+    """The class that this request made before: by its key, else by its body."""
+    mine = select(LiveClass).where(LiveClass.tenant_id == who.tenant, LiveClass.instructor_id == who.person)
+    by_key = session.scalars(mine.where(LiveClass.idempotency_key == key)).one_or_none() if key else None
+    return by_key or session.scalars(mine.where(LiveClass.idempotency_digest == digest)).one_or_none()
 
 
 def _aware(session: Session, who: Principal, at: datetime) -> datetime:
