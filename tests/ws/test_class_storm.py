@@ -23,11 +23,8 @@ class Picture:
         self.door = door
         self.joined: list[str] = []
         self.left: list[str] = []
+        self.present: set[str] = set()
         self.rosters = 0
-
-    @property
-    def present(self) -> set[str]:
-        return set(self.joined) - set(self.left)
 
     async def up_to(self, offset: int) -> None:
         """Take everything in up to an offset of the class's channel, which must come without a gap."""
@@ -51,12 +48,19 @@ class Picture:
         data = frame["data"]
         if frame["type"] == "roster_update":
             self.rosters += 1
-            self.joined += [one["user_id"] for one in data["joined"]]
-            self.left += [one["user_id"] for one in data["left"]]
+            self._apply([one["user_id"] for one in data["joined"]], [one["user_id"] for one in data["left"]])
         elif frame["type"] == "participant_joined":
-            self.joined.append(data["user_id"])
+            self._apply([data["user_id"]], [])
         elif frame["type"] == "participant_left":
-            self.left.append(data["user_id"])
+            self._apply([], [data["user_id"]])
+
+    def _apply(self, joined: list[str], left: list[str]) -> None:
+        """Nobody comes who is there, and nobody goes who is not."""
+        assert self.present.isdisjoint(joined)
+        assert self.present.issuperset(left)
+        self.joined += joined
+        self.left += left
+        self.present = (self.present | set(joined)) - set(left)
 
 
 def head_of(world: World, room: Room) -> int:
