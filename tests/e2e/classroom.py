@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from tests.harness.books import Books
 from tests.harness.client import PlainClient
 from tests.harness.listener import Listener
 from tests.harness.processes import Stack
+from tests.harness.waiting import eventually
 
 CHANNEL = """SELECT e."offset", e.type FROM channel_events e WHERE e.channel = %s ORDER BY e."offset" """
 INTERVALS = """
@@ -93,14 +95,26 @@ class Classroom:
         found: list[dict[str, Any]] = answer.data
         return found
 
-    def same_as_stored(self, channel: str, listeners: Iterable[Listener]) -> None:
-        """Every listener heard exactly what is stored of a durable channel, from its first position on, each event once."""
-        stored = [(row["offset"], row["type"]) for row in self.books.rows(CHANNEL, channel)]
-        assert stored
+    async def same_as_stored(self, channel: str, listeners: Iterable[Listener]) -> None:
+        """Every listener hears exactly what is stored of a durable channel by now, from its first position on, each
+        event once. They must still be open."""
+        head = self.books.number("SELECT head FROM channels WHERE name = %s", channel)
         for listener in listeners:
-            heard = [(one["offset"], one["type"]) for one in listener.events if one["channel"] == channel]
-            assert heard == stored[-len(heard) :], (listener.served_by, heard, stored)
+            await eventually(partial(is_up_to, listener, channel, head), f"{channel} up to {head}")
+            heard = events_of(listener, channel)
+            stored = [(row["offset"], row["type"]) for row in self.books.rows(CHANNEL, channel)]
+            assert heard == [one for one in stored if heard[0][0] <= one[0] <= heard[-1][0]], (heard, stored)
             assert listener.recovered == [True] * len(listener.recovered)
+
+
+def events_of(listener: Listener, channel: str) -> list[tuple[int, str]]:
+    """(offset, type) of the stored events of a channel that a listener has heard, in the order of their arrival."""
+    return [(one["offset"], one["type"]) for one in listener.events if one["channel"] == channel]
+
+
+def is_up_to(listener: Listener, channel: str, head: int) -> bool:
+    """Whether a listener has heard a channel up to this offset."""
+    return any(offset >= head for offset, _ in events_of(listener, channel))
 
 
 def plan(question: str, **what: object) -> str:

@@ -69,11 +69,9 @@ async def test_a_web_dies_in_the_middle_of_a_class(room: Classroom) -> None:
         await eventually(lambda: desk.of_type("participant_left"), "the one who did not come back", 75)
         await room.stack.meanwhile(doomed.start)
         await ended(room, class_id)
-        for listener in (faithful, steady, desk):
-            await eventually(lambda heard=listener: heard.of_type("class_status_update")[-1:], "the end of the class")
-            await eventually(
-                lambda heard=listener: heard.of_type("class_status_update")[-1]["status"] == "completed", "it"
-            )
+        await room.same_as_stored(f"class:{class_id}", [faithful, steady, desk])
+        await room.same_as_stored(f"desk:{class_id}", [desk])
+    assert {one.of_type("class_status_update")[-1]["status"] for one in (faithful, steady, desk)} == {"completed"}
     (left,) = desk.of_type("participant_left")
     assert left["user_id"] == str(room.student_ids[1])
     (kept,) = room.intervals(class_id, 0)
@@ -83,8 +81,6 @@ async def test_a_web_dies_in_the_middle_of_a_class(room: Classroom) -> None:
     assert lost["left_at"] < lost["ended_at"]
     (whole,) = room.intervals(class_id, 2)
     assert (whole["left_at"], whole["ended_by"]) == (whole["ended_at"], "class_ended")
-    room.same_as_stored(f"class:{class_id}", [faithful, steady, desk])
-    room.same_as_stored(f"desk:{class_id}", [desk])
 
 
 @pytest.mark.gen_test(timeout=120)
@@ -99,7 +95,8 @@ async def test_a_class_ends_while_a_web_is_dead(room: Classroom) -> None:
         steady = await joined(sockets, room.door(class_id, 2))
         await ended(room, class_id)
         await room.stack.meanwhile(doomed.start)
-        assert steady.of_type("class_status_update")[-1]["status"] == "completed"
+        await room.same_as_stored(f"class:{class_id}", [steady])
+    assert steady.of_type("class_status_update")[-1]["status"] == "completed"
     (lost,) = room.intervals(class_id, 3)
     assert (lost["ended_by"], lost["left_at"]) == ("lost", lost["beat_at"])
     assert lost["left_at"] < lost["ended_at"]
@@ -119,9 +116,9 @@ async def test_redis_fails_in_the_middle_of_a_class(room: Classroom, fault: str)
         for listener in (first, second, desk):
             await eventually(lambda heard=listener: len(heard.of_type("class_announcement")) == 5, "the announcements")
         await ended(room, class_id)
+        await room.same_as_stored(f"class:{class_id}", [first, second, desk])
     assert [one["message"] for one in first.of_type("class_announcement")] == [f"Page {number}" for number in range(5)]
     assert [row["ended_by"] for student in (0, 1) for row in room.intervals(class_id, student)] == ["class_ended"] * 2
-    room.same_as_stored(f"class:{class_id}", [first, second, desk])
 
 
 async def break_redis(room: Classroom, fault: str) -> None:
