@@ -19,7 +19,7 @@ from tests.harness.waiting import eventually
 
 pytestmark = [pytest.mark.e2e]
 
-TOKENS = 60
+TOKENS = 120
 
 
 def plan(question: str, **what: object) -> str:
@@ -66,6 +66,7 @@ def asked(stack: Stack, people: People, taught: Taught, purchase: Purchase, io_l
             await eventually(lambda: len(listener.of_type("token")) >= 10, "the first tokens")
             relaying = next(web for web in stack.webs if listener.served_by[0].endswith(str(web.port)))
             await stack.meanwhile(relaying.kill)
+            await eventually(lambda: len(listener.served_by) >= 2, "another web")
             await eventually(lambda: listener.of_type("done"), "the end of the answer")
             await stack.meanwhile(relaying.start)
             question_id = listener.of_type("asked")[0]["question"]["id"]
