@@ -173,10 +173,14 @@ class RedisStreams:
         return stream, f"{stream}:head"
 
     async def _ask(self, ask: Any) -> Any:
+        """Ask, unless somebody has just found that nobody answers: what waits for this holds a turn of the hub."""
+        if asyncio.get_running_loop().time() < self._away_until:
+            raise Overloaded("STREAMS_UNAVAILABLE", retry_after_s=1.0)
         try:
             async with asyncio.timeout(CALL_S):
                 return await ask()
         except UNREACHABLE as failed:
+            self._note_away(failed)
             raise Overloaded("STREAMS_UNAVAILABLE", retry_after_s=1.0) from failed
 
     async def _flush(self) -> None:
@@ -190,7 +194,8 @@ class RedisStreams:
             try:
                 answers = await self._send(batch)
             except UNREACHABLE as failed:
-                self._missed(batch, failed)
+                self._note_away(failed)
+                self.lost += len(batch)
                 answers = [None] * len(batch)
             for one, answer in zip(batch, answers, strict=True):
                 if not one.done.done():  # its writer may have gone away
@@ -226,12 +231,11 @@ class RedisStreams:
                 pipeline.evalsha(_APPEND_SHA, 2, *cast("tuple[str, ...]", arguments))
             return await pipeline.execute(raise_on_error=False)
 
-    def _missed(self, batch: Sequence[_Pending], failed: BaseException) -> None:
+    def _note_away(self, failed: BaseException) -> None:
         now = asyncio.get_running_loop().time()
         if self._away_until < now:
-            log.warning("ephemeral events are dropped while Redis is away: %s", failed)
+            log.warning("ephemeral channels stand still while Redis is away: %s", failed)
         self._away_until = now + AWAY_S
-        self.lost += len(batch)
 
 
 def _appended(one: _Pending, answer: object) -> ChannelEvent | None:

@@ -196,6 +196,12 @@ def test_while_the_server_is_away_nothing_is_taken_and_nobody_waits(monkeypatch:
                         await streams.read(CHANNEL, 0, None)
                     with pytest.raises(Overloaded):
                         await streams.heads([CHANNEL])
+                    streams._away_until = 0.0
+                    for longest in (0.6, 0.1):  # who asks after the first one is refused at once
+                        began = asyncio.get_running_loop().time()
+                        with pytest.raises(Overloaded):
+                            await streams.read(CHANNEL, 0, None)
+                        assert asyncio.get_running_loop().time() - began < longest
                 finally:
                     os.kill(server.pid, signal.SIGCONT)
                 streams._away_until = 0.0
