@@ -19,7 +19,7 @@ from actors.schedule import job
 from edurise.adapters.draining import drain
 from edurise.ai import answering, service
 from edurise.ai.answering import Claimed, Outcome, Overdue
-from edurise.ai.telling import ending, said
+from edurise.ai.telling import delivered, ending
 from edurise.errors import Overloaded
 from edurise.ports import Bells
 
@@ -178,22 +178,9 @@ async def _put_right(c: Container, one: Overdue) -> None:
     if one.state == "waiting":
         return
     if one.state == "streaming":
-        text = max(one.partial, await _delivered(c, one), key=len)
+        kept = await delivered(c.streams, one.conversation_id, one.question_id, one.stream)
+        text = max(one.partial, kept, key=len)
         outcome = Outcome("interrupted", text, error_code=INTERRUPTED)
         ended = await c.db.run(answering.principal(one), answering.finish, one.question_id, _REAPER, outcome)
     if ended is not None:
         await c.streams.append(service.channel_of(one.conversation_id), *ending(ended))
-
-
-async def _delivered(c: Container, one: Overdue) -> str:
-    """What the channel holds of an answer. After a loss of Redis it holds what was told again from the start, if so."""
-    channel = service.channel_of(one.conversation_id)
-    try:
-        if one.stream is not None:
-            kept = await c.streams.read(channel, *one.stream)
-            if kept.recovered:
-                return said(kept.events, one.question_id, from_start=True)
-        kept = await c.streams.read(channel, 0, None)
-    except Overloaded:
-        return ""
-    return said(kept.events, one.question_id, from_start=False)

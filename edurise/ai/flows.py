@@ -10,10 +10,9 @@ from edurise.ai import queries, service, telling
 from edurise.ai.models import RUNNING
 from edurise.ai.permissions import Ai
 from edurise.authz import About, Principal
-from edurise.errors import Invalid, Overloaded, Problem, Upstream
+from edurise.errors import Invalid, Problem, Upstream
 
 if TYPE_CHECKING:
-    from edurise.channels import Replay
     from edurise.container import Container
 
 PATIENCE_S = 12.0
@@ -79,7 +78,9 @@ async def send(
         raise Upstream(code)
     said = found["text"]
     if found["state"] in RUNNING:
-        said = max(said, await _delivered(c, found), key=len)
+        stream = found["stream"]
+        position = (stream["offset"], stream["epoch"]) if stream else None
+        said = max(said, await telling.delivered(c.streams, conversation_id, found["id"], position), key=len)
     answer = found["message"] or {}
     about = About("conversation", conversation_id)
     reader = who.needing(Ai.CONVERSE)
@@ -114,22 +115,6 @@ async def _outcome(c: Container, who: Principal, asked: dict[str, Any], deadline
         running = found["state"] in RUNNING
         if not running or loop.time() >= deadline:
             return found
-
-
-async def _delivered(c: Container, question: dict[str, Any]) -> str:
-    """The answer as far as it stands in the channel; nothing where the channel was lost."""
-    stream = question["stream"]
-    if stream is None:
-        return ""
-    channel = service.channel_of(question["conversation_id"])
-    try:
-        kept: Replay = await c.streams.read(channel, stream["offset"], stream["epoch"])
-        if kept.recovered:
-            return telling.said(kept.events, question["id"], from_start=True)
-        anew: Replay = await c.streams.read(channel, 0, None)  # another numbering begins with a repetition
-    except Overloaded:
-        return ""
-    return telling.said(anew.events, question["id"], from_start=False)
 
 
 def _course_of(data: dict[str, Any]) -> UUID | None:

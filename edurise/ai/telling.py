@@ -7,14 +7,23 @@ another numbering and repeats the text from its start.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from edurise.ai.service import channel_of
+from edurise.channels import Replay
+from edurise.errors import Overloaded
 from edurise.ports import ChannelEvent, Streams
 
 LONGEST = 1_024
 """Characters in one frame, which are at most 4 KiB."""
+
+
+class Kept(Protocol):
+    """The reading side of the channels."""
+
+    async def read(self, channel: str, after: int | None, epoch: UUID | None) -> Replay:
+        """What followed a position. Raises Overloaded."""
 
 
 class Telling:
@@ -93,3 +102,20 @@ def said(events: Iterable[ChannelEvent], question_id: UUID, *, from_start: bool)
             if text is not None:
                 text += str(event.data["text"])
     return text or ""
+
+
+async def delivered(streams: Kept, conversation_id: UUID, question_id: UUID, position: tuple[int, UUID] | None) -> str:
+    """What the channel holds of an answer that began after ``position``, None where it had none.
+
+    After a loss of Redis that is what was told again from the start, if it was; nothing while Redis is away.
+    """
+    channel = channel_of(conversation_id)
+    try:
+        if position is not None:
+            kept = await streams.read(channel, *position)
+            if kept.recovered:
+                return said(kept.events, question_id, from_start=True)
+        anew = await streams.read(channel, 0, None)
+    except Overloaded:
+        return ""
+    return said(anew.events, question_id, from_start=False)
