@@ -5,6 +5,7 @@ Connection URLs and ``PORT`` are bare names, every other setting starts with ``E
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,31 @@ class Settings:
     ai_questions_per_day: int
     ai_streams: int
     ai_stall_s: float
+    file_store: Literal["", "local", "s3"]
+    file_keys: tuple[str, ...]
+    s3_bucket: str | None
+    s3_endpoint_url: str | None
+    s3_public_endpoint_url: str | None
+    s3_region: str
+    s3_access_key_id: str | None
+    s3_secret_access_key: str | None
+    s3_path_style: bool
+    s3_encryption: Literal["", "AES256", "aws:kms"]
+    s3_kms_key_id: str | None
+    clamav_url: str | None
+    clamav_max_bytes: int
+    cdn_url: str | None
+    cdn_token: str | None
+    accel_location: str | None
+    storage_gb: Mapping[str, float]
+    course_storage_gb: Mapping[str, float]
+    person_storage_gb: Mapping[str, float]
+    file_mb: Mapping[str, float]
+    file_types: Mapping[str, str]
+    downloads_per_day: Mapping[str, int]
+    upload_days: int
+    trash_days: int
+    file_accesses_days: int
     delivery_steps_s: tuple[float, ...]
     delivery_resend_s: float
     worker_prefetch: int
@@ -83,6 +109,11 @@ class Settings:
     @property
     def embedded(self) -> bool:
         return self.mode == "embedded"
+
+    @property
+    def store(self) -> str:
+        """Where new files go: to the local disk unless the settings say otherwise, which production must."""
+        return self.file_store or "local"
 
     @property
     def production(self) -> bool:
@@ -104,7 +135,7 @@ def read_settings(environment: dict[str, str] | None = None) -> Settings:
         )
         raise SettingsError({name: [str(line) for line in found] for name, found in listed.items()}) from refused
     settings = Settings(**values)  # type: ignore[arg-type]  # environs returns untyped values, validated one by one above
-    faults = _faults_of_production(settings)
+    faults = _faults_of_production(settings) | _faults_of_stores(settings)
     if faults:
         raise SettingsError(faults)
     return settings
@@ -125,7 +156,7 @@ def _bare(env: Env) -> dict[str, object]:
 
 def _prefixed(env: Env) -> dict[str, object]:
     with env.prefixed("EDU_"):
-        return {**_process(env), **_limits(env), **_vendors(env), **_tutor(env)}
+        return {**_process(env), **_limits(env), **_vendors(env), **_tutor(env), **_stores(env), **_keeping(env)}
 
 
 def _process(env: Env) -> dict[str, object]:
@@ -193,6 +224,70 @@ def _tutor(env: Env) -> dict[str, object]:
     }
 
 
+def _stores(env: Env) -> dict[str, object]:
+    return {
+        "file_store": env.str("FILE_STORE", "", validate=validate.OneOf(["", "local", "s3"])),
+        "file_keys": tuple(env.list("FILE_KEYS", [])),
+        "s3_bucket": env.str("S3_BUCKET", None),
+        "s3_endpoint_url": env.str("S3_ENDPOINT_URL", None),
+        "s3_public_endpoint_url": env.str("S3_PUBLIC_ENDPOINT_URL", None),
+        "s3_region": env.str("S3_REGION", "us-east-1"),
+        "s3_access_key_id": env.str("S3_ACCESS_KEY_ID", None),
+        "s3_secret_access_key": env.str("S3_SECRET_ACCESS_KEY", None),
+        "s3_path_style": env.bool("S3_PATH_STYLE", False),
+        "s3_encryption": env.str("S3_ENCRYPTION", "", validate=validate.OneOf(["", "AES256", "aws:kms"])),
+        "s3_kms_key_id": env.str("S3_KMS_KEY_ID", None),
+        "clamav_url": env.str("CLAMAV_URL", None, validate=validate.Regexp(r"^(tcp://[^/]+:\d+|unix://.+)$")),
+        "clamav_max_bytes": env.int("CLAMAV_MAX_BYTES", 26_214_400, validate=validate.Range(1)),
+        "cdn_url": env.str("CDN_URL", None),
+        "cdn_token": env.str("CDN_TOKEN", None),
+        "accel_location": env.str("ACCEL_LOCATION", None, validate=validate.Regexp(r"^/[a-z0-9/_-]+/$")),
+    }
+
+
+def _keeping(env: Env) -> dict[str, object]:
+    """Limits are by plan, and by the subdomain of an organization that has another: ``basic=10,riverside=20``."""
+    return {
+        "storage_gb": env.dict("STORAGE_GB", {"basic": 20.0, "pro": 200.0, "enterprise": 2000.0}, subcast_values=float),
+        "course_storage_gb": env.dict(
+            "COURSE_STORAGE_GB", {"basic": 10.0, "pro": 100.0, "enterprise": 500.0}, subcast_values=float
+        ),
+        "person_storage_gb": env.dict(
+            "PERSON_STORAGE_GB", {"basic": 5.0, "pro": 50.0, "enterprise": 200.0}, subcast_values=float
+        ),
+        "file_mb": env.dict("FILE_MB", {"basic": 1024.0, "pro": 5120.0, "enterprise": 20480.0}, subcast_values=float),
+        "file_types": env.dict("FILE_TYPES", {}),
+        "downloads_per_day": env.dict(
+            "DOWNLOADS_PER_DAY", {"basic": 20_000, "pro": 200_000, "enterprise": 2_000_000}, subcast_values=int
+        ),
+        "upload_days": env.int("UPLOAD_DAYS", 2, validate=validate.Range(1, 30)),
+        "trash_days": env.int("TRASH_DAYS", 30, validate=validate.Range(1)),
+        "file_accesses_days": env.int("FILE_ACCESSES_DAYS", 400, validate=validate.Range(1)),
+    }
+
+
+def _faults_of_stores(settings: Settings) -> dict[str, list[str]]:
+    """A store that is used must be reachable, and keys of files must be keys."""
+    faults: dict[str, list[str]] = {}
+    needed = {
+        "EDU_S3_BUCKET": settings.s3_bucket,
+        "EDU_S3_ACCESS_KEY_ID": settings.s3_access_key_id,
+        "EDU_S3_SECRET_ACCESS_KEY": settings.s3_secret_access_key,
+    }
+    if settings.file_store == "s3" or any(needed.values()):
+        for name, value in needed.items():
+            if not value:
+                faults[name] = ["must be set where files are kept in S3."]
+    for name in ("storage_gb", "course_storage_gb", "person_storage_gb", "file_mb", "downloads_per_day"):
+        if "basic" not in getattr(settings, name):
+            faults[f"EDU_{name.upper()}"] = ["must give a number for basic, which counts where a plan has none."]
+    for one in settings.file_keys:
+        name, _, key = one.partition(":")
+        if not re.fullmatch(r"[a-z0-9]{1,8}", name) or not re.fullmatch(r"[0-9a-f]{64}", key):
+            faults["EDU_FILE_KEYS"] = ["holds a key that is not NAME:64 hexadecimal digits."]
+    return faults
+
+
 def _faults_of_production(settings: Settings) -> dict[str, list[str]]:
     """What embedded mode may leave out and production may not. A URL without its driver is refused in every mode."""
     faults: dict[str, list[str]] = {}
@@ -222,6 +317,7 @@ def _faults_of_production(settings: Settings) -> dict[str, list[str]]:
         "EDU_STRIPE_WEBHOOK_SECRET": settings.stripe_webhook_secret,
         "EDU_SMTP_URL": settings.smtp_url,
         "EDU_OPENAI_API_KEY": settings.openai_api_key,
+        "EDU_FILE_STORE": settings.file_store,
     }
     for name, value in needed.items():
         if not value:

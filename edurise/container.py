@@ -5,28 +5,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 
 from edurise.adapters.argon2_hasher import Argon2Hasher
+from edurise.adapters.cdn_purger import CdnPurger, NoPurger
+from edurise.adapters.clamav_scanner import ClamAvScanner
 from edurise.adapters.clock import SystemClock
 from edurise.adapters.embedded_tutor import EmbeddedTutor
 from edurise.adapters.folder_mailer import FolderMailer
 from edurise.adapters.limiters import RedisLimiter
+from edurise.adapters.local_store import LocalStore
+from edurise.adapters.magic_detector import MagicDetector
+from edurise.adapters.no_scanner import NoScanner
 from edurise.adapters.openai_tutor import OpenAITutor
+from edurise.adapters.pillow_pictures import PillowPictures
 from edurise.adapters.readiness import Readiness
 from edurise.adapters.redis_announcer import RedisAnnouncer
 from edurise.adapters.redis_answers import RedisAnswers
 from edurise.adapters.redis_streams import RedisStreams
+from edurise.adapters.s3_store import S3Store
 from edurise.adapters.sandbox_gateway import SandboxGateway
+from edurise.adapters.sealed_blocks import EncryptionKey
 from edurise.adapters.smtp_mailer import SmtpMailer, smtp_settings
 from edurise.adapters.stripe_gateway import StripeGateway
 from edurise.ai.ports import Tutor
 from edurise.config import Settings, SettingsError
 from edurise.db import AfterCommit, Database, Urls
 from edurise.errors import NotFound
+from edurise.files.keeping import Keeping
+from edurise.files.links import LinkSigner
+from edurise.files.ports import Detector, FileStore, Pictures, Purger, Scanner
 from edurise.identity import keys, sessions
 from edurise.identity.ports import PasswordHasher
 from edurise.identity.tokens import Tokens
@@ -35,6 +47,8 @@ from edurise.payments.ports import PaymentGateway
 from edurise.ports import Clock, Limiter
 from edurise.sealing import derive
 from edurise.tenants.directory import CachedDirectory, Directory
+from edurise.tenants.limits import Limits, in_bytes, read_types
+from edurise.tenants.quotas import PlanQuotas
 
 LOG = structlog.get_logger("edurise")
 
@@ -80,6 +94,13 @@ class Container:
     streams: RedisStreams
     answers: RedisAnswers
     tutor: Tutor
+    stores: Mapping[str, FileStore]
+    scanner: Scanner
+    detector: Detector
+    pictures: Pictures
+    purger: Purger
+    keeping: Keeping
+    link_signer: LinkSigner
     limiter: Limiter
     directory: Directory
     readiness: Readiness
@@ -97,6 +118,10 @@ class Container:
         await self.tasks.drain(self.settings.drain_s)
         for gateway in self.gateways.values():
             await gateway.close()
+        for store in self.stores.values():
+            await store.close()
+        await self.purger.close()
+        await self.pictures.close()
         await self.answers.close()
         await self.tutor.close()
         await self.announcer.close()
@@ -122,6 +147,7 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         on_commit=_Telling(announcer, tasks),
     )
     ring = db.system_sync(keys.load, settings.secret_key)
+    stores = _stores(settings, clock)
     return Container(
         settings=settings,
         clock=clock,
@@ -140,6 +166,13 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         streams=RedisStreams(redis_url, settings.redis_prefix, clock),
         answers=RedisAnswers(announcer),
         tutor=_tutor(settings),
+        stores=stores,
+        scanner=ClamAvScanner(settings.clamav_url, settings.clamav_max_bytes) if settings.clamav_url else NoScanner(),
+        detector=MagicDetector(),
+        pictures=PillowPictures(),
+        purger=CdnPurger(settings.cdn_url, settings.cdn_token) if settings.cdn_url else NoPurger(),
+        keeping=_keeping(settings, stores),
+        link_signer=LinkSigner(settings.secret_key),
         limiter=RedisLimiter(redis_url, settings.redis_prefix, settings.sensitive_calls_per_min, clock),
         directory=CachedDirectory(db, urlsplit(settings.public_url).hostname or ""),
         readiness=Readiness(db, redis_url),
@@ -177,6 +210,46 @@ def _gateways(settings: Settings) -> dict[str, PaymentGateway]:
         )
         return {"stripe": stripe}
     return {"stripe": SandboxGateway(derive(settings.secret_key, "sandbox-gateway"))}
+
+
+def _stores(settings: Settings, clock: Clock) -> dict[str, FileStore]:
+    """The local store is always there, for files that were kept in it before; S3 where a bucket is named."""
+    keys = [
+        EncryptionKey(name, bytes.fromhex(key)) for name, _, key in (one.partition(":") for one in settings.file_keys)
+    ]
+    found: dict[str, FileStore] = {"local": LocalStore(settings.data_dir / "files", clock, keys)}
+    if settings.s3_bucket and settings.s3_access_key_id and settings.s3_secret_access_key:
+        found["s3"] = S3Store(
+            bucket=settings.s3_bucket,
+            endpoint_url=settings.s3_endpoint_url,
+            public_endpoint_url=settings.s3_public_endpoint_url,
+            region=settings.s3_region,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=settings.s3_secret_access_key,
+            path_style=settings.s3_path_style,
+            encryption=settings.s3_encryption,
+            kms_key_id=settings.s3_kms_key_id,
+        )
+    return found
+
+
+def _keeping(settings: Settings, stores: Mapping[str, FileStore]) -> Keeping:
+    limits = Limits(
+        storage_bytes=in_bytes(settings.storage_gb, 1024**3),
+        course_storage_bytes=in_bytes(settings.course_storage_gb, 1024**3),
+        person_storage_bytes=in_bytes(settings.person_storage_gb, 1024**3),
+        file_bytes=in_bytes(settings.file_mb, 1024**2),
+        file_types=read_types(settings.file_types),
+        downloads_per_day=settings.downloads_per_day,
+    )
+    return Keeping(
+        quotas=PlanQuotas(limits),
+        limits=limits,
+        store=settings.store,
+        stores=frozenset(stores),
+        upload_for=timedelta(days=settings.upload_days),
+        trash_for=timedelta(days=settings.trash_days),
+    )
 
 
 def _tutor(settings: Settings) -> Tutor:

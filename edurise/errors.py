@@ -22,6 +22,7 @@ class Kind(StrEnum):
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     PRECONDITION = "precondition"
+    RANGE = "range"
     OVERSIZE = "oversize"
     MEDIA_TYPE = "media_type"
     LIMITED = "limited"
@@ -98,6 +99,13 @@ class PreconditionFailed(DomainError):
 
     kind = Kind.PRECONDITION
     default_code = "PRECONDITION_FAILED"
+
+
+class RangeNotSatisfiable(DomainError):
+    """A part was asked for that lies behind the end; ``size`` is the size of the whole, in bytes."""
+
+    kind = Kind.RANGE
+    default_code = "RANGE_NOT_SATISFIABLE"
 
 
 class Oversize(DomainError):

@@ -9,6 +9,7 @@ import edurise.channels
 import edurise.courses.models
 import edurise.deliveries
 import edurise.enrollments.models
+import edurise.files.models
 import edurise.identity.models
 import edurise.leases
 import edurise.live.models

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 class Clock(Protocol):
@@ -77,6 +80,64 @@ class Limiter(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+@dataclass(frozen=True)
+class Charge:
+    """Who a use counts for beside the organization."""
+
+    course_id: UUID | None = None
+    person_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A reservation as it was made."""
+
+    tenant_id: UUID
+    resource: str
+    amount: int
+    charge: Charge
+
+
+@dataclass(frozen=True)
+class QuotaState:
+    """How much of a resource is used, reservations included, and how much may be. ``scope``: organization, course or
+    person."""
+
+    scope: str
+    subject_id: UUID
+    used: int
+    limit: int
+
+
+class Quotas(Protocol):
+    """Counts what plans limit, inside the transaction that uses it: many at once never exceed a limit together."""
+
+    def reserve(
+        self, session: Session, tenant_id: UUID, resource: str, amount: int, charge: Charge, until: datetime
+    ) -> UUID:
+        """Reserve ``amount`` until a time; returns the reservation. Raises Conflict (QUOTA_EXCEEDED)."""
+
+    def settle(self, session: Session, hold_id: UUID, amount: int) -> None:
+        """End a reservation: so much is used from now on. Raises NotFound, Conflict (QUOTA_EXCEEDED)."""
+
+    def release(self, session: Session, hold_id: UUID) -> None:
+        """End a reservation of which nothing was used; does nothing for one that has ended."""
+
+    def give_back(self, session: Session, tenant_id: UUID, resource: str, amount: int, charge: Charge) -> None:
+        """What was settled once is used no more."""
+
+    def transfer(
+        self, session: Session, tenant_id: UUID, resource: str, amount: int, before: Charge, after: Charge
+    ) -> None:
+        """Charge what is used to others of the same organization. Raises Conflict (QUOTA_EXCEEDED)."""
+
+    def spend(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1) -> None:
+        """Count what an organization may do so often a day, in UTC. Raises Limited, which says when to come back."""
+
+    def state(self, session: Session, tenant_id: UUID, resource: str, charge: Charge) -> list[QuotaState]:
+        """What is used and what may be, for each whom ``charge`` names."""
 
 
 class Bells(Protocol):

@@ -14,6 +14,11 @@ from edurise.container import Container
 from handlers import ai, courses, docs, enrollments, health, identity, live, notifications, payments, tenants
 from handlers.caching import PublicCache
 from handlers.edge import Edge
+from handlers.files import bulk as file_bulk
+from handlers.files import categories as file_categories
+from handlers.files import downloads as file_downloads
+from handlers.files import sharing as file_sharing
+from handlers.files import uploads as file_uploads
 from handlers.guards import check_all
 from handlers.observing import Observer
 from handlers.refusals import RefusingHandler
@@ -26,7 +31,8 @@ from handlers.ws.hub import Hub
 from handlers.ws.register import Register
 
 VERSION = "0.1.0"
-_REST = (health, docs, identity, tenants, courses, enrollments, payments, notifications, ai, live)
+_FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads)
+_REST = (health, docs, identity, tenants, *_FILES, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)
 ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]
 ALIASES: Aliases = [alias for module in _REST for alias in module.aliases]

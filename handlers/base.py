@@ -14,7 +14,7 @@ from edurise.authz import About, Principal
 from edurise.errors import DomainError, Invalid, Oversize, Unauthenticated, UnsupportedMedia
 from edurise.paging import EVERYTHING, Found, Window
 from edurise.ports import Allowance
-from handlers.callers import Demand, address, caller
+from handlers.callers import Demand, address, caller, public_base
 from handlers.envelope import envelope, page_data
 from handlers.guards import Guard, Shape, description_of, guard_of
 from handlers.refusals import RefusingHandler
@@ -35,6 +35,7 @@ class RestHandler(RefusingHandler):
     limited = True
     reads_token = True
     lenient = False
+    is_answered = False
 
     def initialize(self, route: Route) -> None:
         self.route: Route = route
@@ -76,9 +77,14 @@ class RestHandler(RefusingHandler):
         if guard.cached and self.who.user_id is None and self.edge.cache.enabled:
             await self._from_cache()
 
+    @property
+    def body_limit(self) -> int:
+        """The most bytes that a body may have."""
+        return self.c.settings.body_limit_bytes
+
     def data_received(self, chunk: bytes) -> None:
         self.received_bytes += len(chunk)
-        if self.received_bytes <= self.c.settings.body_limit_bytes:
+        if self.received_bytes <= self.body_limit:
             self._chunks.append(chunk)
         else:
             self._chunks.clear()
@@ -87,8 +93,8 @@ class RestHandler(RefusingHandler):
 
     def raw_body(self) -> bytes:
         """The bytes as they came; raises Oversize. Signatures are verified over these."""
-        if self.received_bytes > self.c.settings.body_limit_bytes:
-            raise Oversize(max=self.c.settings.body_limit_bytes)
+        if self.received_bytes > self.body_limit:
+            raise Oversize(max=self.body_limit)
         return b"".join(self._chunks)
 
     def body(self, schema: type[StrictSchema]) -> dict[str, Any]:
@@ -169,8 +175,8 @@ class RestHandler(RefusingHandler):
 
     def _refuse_body(self) -> None:
         length = self.request.headers.get("Content-Length", "0")
-        if length.isdigit() and int(length) > self.c.settings.body_limit_bytes:
-            raise Oversize(max=self.c.settings.body_limit_bytes)
+        if length.isdigit() and int(length) > self.body_limit:
+            raise Oversize(max=self.body_limit)
         self._has_body = length not in ("", "0") or "Transfer-Encoding" in self.request.headers
         told = description_of(type(self), self.request.method or "")
         if self._has_body and told is not None and told.body is not None:
@@ -203,6 +209,7 @@ class RestHandler(RefusingHandler):
 
     def _answer_by(self, answer: Callable[..., None]) -> None:
         """Answer in the verb's place: what finishes before the request is read to its end closes the connection."""
+        self.is_answered = True
         setattr(self, (self.request.method or "").lower(), answer)
 
     def _page_url(self, number: int, size: int) -> str:
@@ -211,8 +218,7 @@ class RestHandler(RefusingHandler):
         }
         if size > MAX_PAGE_SIZE:  # after a list without pages its rest follows in pages
             query |= {"page": str((number - 1) * size // MAX_PAGE_SIZE + 1), "page_size": str(MAX_PAGE_SIZE)}
-        base = self.c.settings.public_url or f"{self.request.protocol}://{self.request.host}"
-        return f"{base}{self.request.path}?{urlencode(query)}"
+        return f"{public_base(self.request, self.c.settings)}{self.request.path}?{urlencode(query)}"
 
 
 def _raising(refused: DomainError) -> Callable[..., None]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from tornado.httputil import HTTPServerRequest
 
 from edurise.authz import Permission, Principal
+from edurise.config import Settings
 from edurise.container import Container
 from edurise.errors import Forbidden, Unauthenticated
 from edurise.tenants.queries import MAIN
@@ -48,6 +49,11 @@ def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
         return any(ip_address(address) in ip_network(one, strict=False) for one in trusted)
     except ValueError:
         return False
+
+
+def public_base(request: HTTPServerRequest, settings: Settings) -> str:
+    """Where clients reach this installation: the public address of the settings, else the host that they asked."""
+    return settings.public_url or f"{request.protocol}://{request.host}"
 
 
 def tenant_header(request: HTTPServerRequest, *, lenient: bool) -> UUID | None:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from handlers.routing import Route
 
 LOG = structlog.get_logger("edurise.web")
-_ALLOWED_HEADERS = "authorization, content-type, x-tenant-id, x-request-id, idempotency-key, if-none-match"
+_ALLOWED_HEADERS = (
+    "authorization, content-type, x-tenant-id, x-request-id, idempotency-key, if-none-match, range, if-range"
+)
 _EXPOSED_HEADERS = (
-    "Content-Disposition, ETag, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-ID"
+    "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, "
+    "ETag, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-ID"
 )
 
 
@@ -59,7 +62,7 @@ class RefusingHandler(RequestHandler):
             self.set_header("Access-Control-Expose-Headers", _EXPOSED_HEADERS)
             if self.request.method == "OPTIONS":
                 self.set_header("Access-Control-Allow-Headers", _ALLOWED_HEADERS)
-                self.set_header("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
+                self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
                 self.set_header("Access-Control-Max-Age", "600")
 
     def options(self, **_: object) -> None:

@@ -17,6 +17,7 @@ STATUS: dict[Kind, int] = {
     Kind.PRECONDITION: 412,
     Kind.OVERSIZE: 413,
     Kind.MEDIA_TYPE: 415,
+    Kind.RANGE: 416,
     Kind.UPSTREAM: 424,
     Kind.LIMITED: 429,
     Kind.OVERLOADED: 429,
@@ -52,6 +53,8 @@ def headers_of(error: DomainError) -> dict[str, str]:
     if error.kind is Kind.LIMITED and "limit" in error.params:
         found |= {"RateLimit-Limit": str(error.params["limit"]), "RateLimit-Remaining": "0"}
         found["RateLimit-Reset"] = found["Retry-After"]
+    if error.kind is Kind.RANGE:
+        found["Content-Range"] = f"bytes */{error.params['size']}"
     if error.kind is Kind.UNAUTHENTICATED:
         found["WWW-Authenticate"] = "Bearer"
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ARRAY, Text, any_, bindparam, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
-from edurise.db import first
+from edurise.db import first, rows
 from edurise.errors import NotFound
 from edurise.identity.models import Person, TeacherApplication
 from edurise.tenants import queries as tenants
@@ -54,6 +55,22 @@ def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict
 _CONTACT = select(Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone).where(
     Person.id == bindparam("id")
 )
+
+
+FACES = select(Person.id, Person.email, Person.first_name, Person.last_name).subquery("faces")
+"""People as others of an organization see them, to be joined by a capability above."""
+
+_MEMBERS = select(Person.id, Person.email, Person.first_name, Person.last_name).where(
+    Person.email_key == any_(bindparam("emails", type_=ARRAY(Text())))
+)
+
+
+def members_by_email(session: Session, who: Principal, emails: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """``{id, email, first_name, last_name}`` of the acting organization's active members, by lower-case address."""
+    wanted = sorted({email.lower() for email in emails})
+    found = rows(session, _MEMBERS, {"emails": wanted})
+    belong = tenants.members_among(session, who.tenant, [row["id"] for row in found])
+    return {row["email"].lower(): row for row in found if row["id"] in belong}
 
 
 def contact(session: Session, person_id: UUID) -> dict[str, Any]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from edurise.db import Base, Keyed, TenantScoped
 
 
 class Organization(Keyed, Base):
-    """A school: a tenant of the platform. ``main`` is the platform's own and exists from the first migration."""
+    """A school: a tenant of the platform. ``main`` is the platform's own and exists from the first migration.
+
+    ``file_store`` is where its new files go; None: where the settings say.
+    """
 
     __tablename__ = "organizations"
     __table_args__ = (
         CheckConstraint("plan IN ('basic', 'pro', 'enterprise')", name="plan"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
+        CheckConstraint("file_store IN ('local', 's3')", name="file_store"),
     )
 
     name: Mapped[str]
@@ -30,6 +34,7 @@ class Organization(Keyed, Base):
     timezone: Mapped[str] = mapped_column(default="UTC")
     language: Mapped[str] = mapped_column(default="en")
     course_review: Mapped[bool] = mapped_column(default=False)
+    file_store: Mapped[str | None]
     is_active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -67,3 +72,33 @@ class CourseStanding(Base):
     person_id: Mapped[UUID] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)
     until: Mapped[datetime | None]
+
+
+class QuotaUsage(Base):
+    """What one organization, course or person uses of a resource, reservations under way included."""
+
+    __tablename__ = "quota_usage"
+    __table_args__ = (
+        CheckConstraint("scope IN ('organization', 'course', 'person')", name="scope"),
+        CheckConstraint("used >= 0", name="used"),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    resource: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[UUID] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(BigInteger)
+
+
+class QuotaHold(TenantScoped, Base):
+    """A reservation until ``expires_at``: it counts as used until it is settled or released."""
+
+    __tablename__ = "quota_holds"
+    __table_args__ = (CheckConstraint("amount >= 0", name="amount"), Index(None, "expires_at"))
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    resource: Mapped[str]
+    course_id: Mapped[UUID | None]
+    person_id: Mapped[UUID | None]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime]

@@ -28,6 +28,7 @@ _ORGANIZATION = (
     Organization.timezone,
     Organization.language,
     Organization.course_review,
+    Organization.file_store,
     Organization.is_active,
     Organization.created_at,
     Organization.updated_at,
@@ -51,6 +52,13 @@ _LEARNERS = (
 )
 _STANDINGS = select(CourseStanding.course_id, CourseStanding.kind).where(
     CourseStanding.person_id == bindparam("person"), _LASTS
+)
+
+
+_MEMBERS = select(Membership.person_id).where(
+    Membership.tenant_id == bindparam("tenant"),
+    Membership.person_id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
+    Membership.is_active,
 )
 
 
@@ -132,6 +140,14 @@ def learners_of(session: Session, tenant_id: UUID, course_id: UUID) -> list[UUID
     """Who may open the course as a learner now, by id; one statement."""
     values = {"tenant": tenant_id, "course": course_id, "now": moment(session)}
     return [row["person_id"] for row in rows(session, _LEARNERS, values)]
+
+
+def members_among(session: Session, tenant_id: UUID, person_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these people are active members of the organization; one statement, or none."""
+    if not person_ids:
+        return set()
+    found = rows(session, _MEMBERS, {"tenant": tenant_id, "ids": sorted(person_ids)})
+    return {row["person_id"] for row in found}
 
 
 def standings_of(session: Session, person_id: UUID) -> dict[UUID, frozenset[str]]:

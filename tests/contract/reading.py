@@ -16,7 +16,7 @@ from uuid import UUID
 import yaml
 
 FILES = Path(__file__).parent / "files"
-CALLS = ("identity", "organizations", "courses", "learning", "payments", "notifications", "ai", "live")
+CALLS = ("identity", "organizations", "courses", "learning", "payments", "notifications", "ai", "live", "files")
 _WORDS = re.compile(r"[a-z_]+(\|[a-z_]+)+")
 
 

@@ -40,6 +40,10 @@ POLICIES: dict[str, set[str]] = {
     "deliveries": {"finished", "seen"},
     "enrollments": WITH_SELF,
     "entitlements": WITH_SELF,
+    "file_accesses": TENANT,
+    "file_categories": {"shared", "tenant"},
+    "file_shares": TENANT,
+    "files": TENANT,
     "gateway_events": SECRET,
     "job_runs": SECRET,
     "leases": SECRET,
@@ -51,12 +55,16 @@ POLICIES: dict[str, set[str]] = {
     "outbox": TENANT,
     "payments": WITH_SELF,
     "people": {"seen", "changed"},
+    "quota_holds": TENANT,
+    "quota_usage": TENANT,
     "refresh_tokens": SECRET,
     "revocations": SECRET,
     "sessions": SECRET,
     "signing_keys": SECRET,
     "standings": WITH_SELF,
     "teacher_applications": WITH_SELF,
+    "upload_parts": PERSON,
+    "uploads": PERSON,
 }
 # What anybody may read, and nobody but a trigger or the system role may write.
 OPEN = {"alembic_version", "catalogue", "organizations"}
@@ -164,7 +172,7 @@ def test_keys_of_tenant_rows_are_composite(catalog: Connection) -> None:
            FROM pg_constraint k
            WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace AND k.conparentid = 0""",
     )
-    free = {"organizations", "people", "categories", "sessions", "channels"}
+    free = {"organizations", "people", "categories", "file_categories", "sessions", "channels"}
     wrong = [
         row.conname
         for row in keys
@@ -224,6 +232,7 @@ def test_every_declared_ordering_is_indexed(catalog: Connection) -> None:
         id(one) for one in Orderings.declared
     }
     own = {"ai_conversations": ["user_id"], "notifications": ["user_id"]}
+    own["files"] = ["tenant_id"]
     live = {"attendance": ["tenant_id", "class_id"], "live_classes": ["course_id", "tenant_id"]}
     scopes = {"catalogue": [], "courses": ["tenant_id"]} | own | live
     missing = []

@@ -52,7 +52,7 @@ def test_production_wants_everything_real() -> None:
     assert code == 2
     for name in ("DATABASE_URL", "REDIS_URL", "AMQP_URL", "EDU_SECRET_KEY", "EDU_STRIPE_SECRET_KEY"):
         assert f"{name}: must be set" in said
-    for name in ("EDU_SMTP_URL", "EDU_OPENAI_API_KEY"):
+    for name in ("EDU_SMTP_URL", "EDU_OPENAI_API_KEY", "EDU_FILE_STORE"):
         assert f"{name}: must be set" in said
 
 

@@ -95,6 +95,8 @@ class Site:
             "EDU_STRIPE_API_URL": self.stripe.url,
             "EDU_OPENAI_API_KEY": OPENAI_KEY,
             "EDU_SMTP_URL": f"smtp://127.0.0.1:{self.smtp.port}",
+            "EDU_FILE_STORE": "local",
+            "EDU_DATA_DIR": str(self.directory / "data"),
             "EDU_ARGON2_MEMORY_KIB": "8",
             "EDU_ARGON2_TIME_COST": "1",
             "EDU_ARGON2_PARALLELISM": "1",

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ BINARIES = {
     "rabbitmq-server": ("rabbitmq-server",),
     "nginx": ("nginx",),
     "openssl": ("openssl",),
+    "weed": ("weed", f"{sys.prefix.lstrip('/')}/bin/weed"),
 }
 
 
@@ -59,8 +61,8 @@ def require(service: str) -> str:
     """Return the URL of a shared service, or the path of a binary that a test starts itself.
 
     ``postgres``, ``redis`` and ``rabbitmq`` are services; ``postgres-server``, ``redis-server``,
-    ``rabbitmq-server``, ``nginx`` and ``openssl`` are binaries. What is missing skips the calling test; with ``CI`` set
-    it fails.
+    ``rabbitmq-server``, ``nginx``, ``openssl`` and ``weed`` are binaries. What is missing skips the calling test; with
+    ``CI`` set it fails.
     """
     found, reason = _binary(service) if service in BINARIES else _service(service)
     if found is None:

@@ -237,6 +237,8 @@ class Stack:
             "EDU_OPENAI_API_KEY": OPENAI_KEY,
             "EDU_OPENAI_BASE_URL": f"http://127.0.0.1:{self._openai_port}/v1",
             "EDU_SMTP_URL": f"smtp://127.0.0.1:{self._smtp_port}",
+            "EDU_FILE_STORE": "local",
+            "EDU_DATA_DIR": str(self.directory / "data"),
             "EDU_ARGON2_MEMORY_KIB": "8",
             "EDU_ARGON2_TIME_COST": "1",
             "EDU_ARGON2_PARALLELISM": "1",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -16,34 +14,9 @@ from handlers.guards import check_all
 from handlers.routing import is_socket, verbs_of
 from tests.harness.client import Answer
 from tests.harness.world import PASSWORD, Someone, World
-from tests.security.scene import School, conversation, learner, payment, school
-
-API = "/api/v1"
-ANYBODY = (200, 200, 200, 200)
-ONE_S_OWN = (401, 200, 403, 200)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One school, and somebody who administers another."""
-
-    at: School
-    stranger: Someone
-    learner: Someone
-    payment: str
-    notification: str
-    conversation: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """``expected``: statuses for nobody, a plain member of the organization, an administrator of another one who names
-    this one in the header, and the person of the scene who may."""
-
-    expected: tuple[int, int, int, int]
-    right: str = "teacher"
-    path: Callable[[Scene], str] = lambda _: ""
-    body: Callable[[Scene, Someone | None], dict[str, Any]] = lambda *_: {}
+from tests.security.entries import ANYBODY, API, ONE_S_OWN, Entry, Scene
+from tests.security.file_table import FILES, file_scene
+from tests.security.scene import conversation, learner, payment, school
 
 
 def form(**values: Any) -> dict[str, Any]:
@@ -207,6 +180,7 @@ TABLE: dict[str, list[Entry]] = {
     f"POST {API}/notifications/{{id:uuid}}/mark_read/": [
         Entry((401, 404, 403, 200), "learner", lambda s: f"{API}/notifications/{s.notification}/mark_read/"),
     ],
+    **FILES,
 }
 
 
@@ -230,6 +204,7 @@ async def scene_of(world: World) -> Scene:
         payment=await payment(world, somebody, at.paid),
         notification=str(world.notification(somebody)),
         conversation=str(conversation(world, somebody, at.free).id),
+        **await file_scene(world, at),
     )
 
 
@@ -237,6 +212,9 @@ async def ask(world: World, endpoint: str, entry: Entry, scene: Scene, who: Some
     verb, _, template = endpoint.partition(" ")
     path = entry.path(scene) or template
     client = world.of(who, **headers) if who else world.anonymous
+    if entry.raw is not None:
+        body, media = entry.raw(scene)
+        return await client.call(verb, path, raw=body, headers=media)
     return await client.call(verb, path, entry.body(scene, who) if verb in ("POST", "PATCH") else None)
 
 

@@ -35,6 +35,7 @@ STORES = ("postgres", "redis", "rabbitmq")
 JOBS = ("provision", "migrate", "check")
 URLS = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_SYSTEM_URL", "REDIS_URL", "AMQP_URL")
 FILLED = {
+    "EDU_FILE_KEYS": f"a:{'0f' * 32}",
     "DOMAIN": "edurise.example.org",
     "EDU_UI_URL": "https://learn.example.org",
     "EDU_SMTP_URL": "smtps://user:word@mail.example.org",
@@ -239,7 +240,7 @@ def test_everything_is_pinned_restarted_watched_and_may_do_little() -> None:
             assert (one["read_only"], one["cap_drop"]) == (True, ["ALL"]), name
         else:
             assert re.search(r":\d+(\.\d+)?$", one["image"]), name
-        has_port = name in (*STORES, "nginx", "web-1", "web-2")
+        has_port = name in (*STORES, "nginx", "clamav", "web-1", "web-2")
         assert ("test" in one["healthcheck"]) == has_port, name
     assert services()["nginx"]["read_only"] is True
     assert services()["postgres"]["read_only"] is True
@@ -300,12 +301,17 @@ def directives(name: str) -> list[str]:
 def test_nginx_keeps_what_must_be_kept() -> None:
     assert directives("ssl_protocols") == ["TLSv1.2 TLSv1.3"]
     assert directives("add_header") == ['Strict-Transport-Security "${NGINX_HSTS}" always']
-    (log_format,) = directives("log_format")
-    assert not re.search(r"\$(request|request_uri|args|query_string|http_referer)\b", log_format)
-    assert {one.partition(" ")[2] for one in directives("access_log")} == {"edurise"}
-    (limit,) = directives("client_max_body_size")
+    usual, of_links = directives("log_format")
+    for one in (usual, of_links):
+        assert not re.search(r"\$(request|request_uri|args|query_string|http_referer)\b", one)
+    assert "$uri" not in of_links, "the path of a signed link is its secret"
+    assert {one.partition(" ")[2] for one in directives("access_log")} == {"edurise", "edurise_links"}
+    limit, of_uploads = directives("client_max_body_size")
+    assert of_uploads == "0", "the code knows how large an upload may be"
+    assert directives("proxy_request_buffering") == ["off"]
     assert int(limit.removesuffix("m")) * 2**20 > int(str(settings_of_the_code()["EDU_BODY_LIMIT_BYTES"]))
-    http, sockets = (float(one.removesuffix("s")) for one in directives("proxy_read_timeout"))
+    http, uploads, sockets = (float(one.removesuffix("s")) for one in directives("proxy_read_timeout"))
+    assert uploads > http
     assert sockets > 3 * PING_EVERY
     assert directives("proxy_next_upstream") == ["error timeout"], "nothing that was answered is asked again"
     (patience,) = directives("proxy_next_upstream_timeout")

@@ -46,8 +46,10 @@ def written(default: object) -> str:
     """A default as the table writes it."""
     if default == "DEFAULT_SECRET":
         return "a known one"
-    if default is None or default in ("", []):
+    if default is None or default in ("", [], {}):
         return "–"
+    if isinstance(default, dict):
+        default = [f"{name}={value}" for name, value in default.items()]
     return f"`{','.join(str(one) for one in default) if isinstance(default, list) else default}`"
 
 

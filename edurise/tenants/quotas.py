@@ -1,0 +1,258 @@
+"""Quotas: what is used of what a plan limits, exact under concurrency.
+
+An amount is *reserved* before the work, *settled* to what it came to, or *released*. A reservation counts as used, so
+that many at once never exceed the limit together; one whose work died is released when it expires. Each counter is one
+row, changed by a statement that refuses to pass the limit, always in the order organization, course, person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from edurise.db import add_row, moment, rows
+from edurise.errors import Conflict, Limited, NotFound
+from edurise.ports import Charge, Hold, QuotaState
+from edurise.tenants import queries
+from edurise.tenants.limits import Limits, PlanLimits
+from edurise.tenants.models import QuotaHold, QuotaUsage
+
+STORAGE = "storage_bytes"
+DOWNLOADS = "downloads"
+DAILY = (DOWNLOADS,)
+_MIB = 1024 * 1024
+
+_TAKE = text("""
+INSERT INTO quota_usage AS q (tenant_id, resource, scope, subject_id, used)
+SELECT :tenant, :resource, :scope, :subject, :amount WHERE :amount <= :limit
+ON CONFLICT ON CONSTRAINT pk_quota_usage DO UPDATE SET used = q.used + :amount WHERE q.used + :amount <= :limit
+RETURNING used
+""")
+_CORRECT = text("""
+UPDATE quota_usage SET used = used + :amount
+ WHERE tenant_id = :tenant AND resource = :resource AND scope = :scope AND subject_id = :subject
+""")
+_FORGET = text("DELETE FROM quota_usage WHERE resource >= :first AND resource < :before")
+
+
+@dataclass(frozen=True)
+class _Counter:
+    scope: str
+    subject_id: UUID
+    limit: int
+
+
+class PlanQuotas:
+    """The ``Quotas`` port over PostgreSQL, with the limits of each organization's plan."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def limits(self, session: Session, tenant_id: UUID) -> PlanLimits:
+        """What the plan of an organization allows. Raises NotFound."""
+        found = queries.organization(session, tenant_id)
+        if found is None:
+            raise NotFound("ORGANIZATION_NOT_FOUND")
+        return self._limits.of(found["plan"], found["subdomain"])
+
+    def reserve(
+        self, session: Session, tenant_id: UUID, resource: str, amount: int, charge: Charge, until: datetime
+    ) -> UUID:
+        """Reserve ``amount`` for everybody that ``charge`` names; returns the reservation.
+
+        Raises Conflict (QUOTA_EXCEEDED) with ``scope``, ``used``, ``limit`` and ``wanted`` where one has less left.
+        """
+        for one in self._counters(session, tenant_id, resource, charge):
+            _take(session, tenant_id, resource, one, amount)
+        hold_id = uuid7()
+        add_row(
+            session,
+            QuotaHold,
+            id=hold_id,
+            tenant_id=tenant_id,
+            resource=resource,
+            course_id=charge.course_id,
+            person_id=charge.person_id,
+            amount=amount,
+            expires_at=until,
+        )
+        return hold_id
+
+    def settle(self, session: Session, hold_id: UUID, amount: int) -> None:
+        """End a reservation: ``amount`` is what is used from now on.
+
+        Raises NotFound for one that has expired or was ended, and Conflict (QUOTA_EXCEEDED) where more is used than
+        was reserved and no more is left.
+        """
+        hold = _ended(session, hold_id)
+        if hold is None:
+            raise NotFound
+        more = amount - hold.amount
+        for one in self._counters(session, hold.tenant_id, hold.resource, hold.charge):
+            if more > 0:
+                _take(session, hold.tenant_id, hold.resource, one, more)
+            elif more < 0:
+                _correct(session, hold.tenant_id, hold.resource, one, more)
+
+    def release(self, session: Session, hold_id: UUID) -> None:
+        """End a reservation of which nothing was used; does nothing for one that has ended."""
+        hold = _ended(session, hold_id)
+        if hold is not None:
+            self.give_back(session, hold.tenant_id, hold.resource, hold.amount, hold.charge)
+
+    def give_back(self, session: Session, tenant_id: UUID, resource: str, amount: int, charge: Charge) -> None:
+        """What was settled once is used no more."""
+        for scope, subject in _subjects(tenant_id, charge):
+            _correct(session, tenant_id, resource, _Counter(scope, subject, 0), -amount)
+
+    def transfer(
+        self, session: Session, tenant_id: UUID, resource: str, amount: int, before: Charge, after: Charge
+    ) -> None:
+        """Charge what is used to others of the same organization. Raises Conflict (QUOTA_EXCEEDED)."""
+        old, new = set(_subjects(tenant_id, before)), set(_subjects(tenant_id, after))
+        for one in self._counters(session, tenant_id, resource, after):
+            if (one.scope, one.subject_id) not in old:
+                _take(session, tenant_id, resource, one, amount)
+        for scope, subject in sorted(old - new):
+            _correct(session, tenant_id, resource, _Counter(scope, subject, 0), -amount)
+
+    def spend(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1) -> None:
+        """Count what an organization may do so often a day, in UTC.
+
+        Raises Limited (DAILY_LIMIT_REACHED), which says when the next day begins.
+        """
+        now = moment(session)
+        limit = _daily(self.limits(session, tenant_id), resource)
+        today = _Counter("organization", tenant_id, limit)
+        if not _taken(session, tenant_id, f"{resource}.{now:%Y%m%d}", today, amount):
+            midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+            raise Limited("DAILY_LIMIT_REACHED", retry_after_s=(midnight - now).total_seconds(), most=limit)
+
+    def state(self, session: Session, tenant_id: UUID, resource: str, charge: Charge) -> list[QuotaState]:
+        """What is used, and the limit, for each whom ``charge`` names; two statements."""
+        counters = self._counters(session, tenant_id, resource, charge)
+        query = select(QuotaUsage.scope, QuotaUsage.subject_id, QuotaUsage.used).where(
+            QuotaUsage.tenant_id == tenant_id,
+            QuotaUsage.resource == resource,
+            QuotaUsage.subject_id.in_([one.subject_id for one in counters]),
+        )
+        used = {(row["scope"], row["subject_id"]): row["used"] for row in rows(session, query)}
+        return [
+            QuotaState(one.scope, one.subject_id, used.get((one.scope, one.subject_id), 0), one.limit)
+            for one in counters
+        ]
+
+    def forget_days(self, session: Session) -> None:
+        """Delete the daily counts of days before yesterday (system role)."""
+        oldest = moment(session) - timedelta(days=1)
+        for resource in DAILY:
+            session.connection().execute(_FORGET, {"first": f"{resource}.", "before": f"{resource}.{oldest:%Y%m%d}"})
+
+    def release_expired(self, session: Session, most: int = 1000) -> int:
+        """Release the reservations whose time is over; returns how many (system role)."""
+        query = (
+            select(QuotaHold.id)
+            .where(QuotaHold.expires_at < moment(session))
+            .order_by(QuotaHold.expires_at)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+        expired = session.scalars(query).all()
+        for hold_id in expired:
+            self.release(session, hold_id)
+        return len(expired)
+
+    def _counters(self, session: Session, tenant_id: UUID, resource: str, charge: Charge) -> list[_Counter]:
+        allowed = self._limits_by_scope(self.limits(session, tenant_id), resource)
+        return [_Counter(scope, subject, allowed[scope]) for scope, subject in _subjects(tenant_id, charge)]
+
+    @staticmethod
+    def _limits_by_scope(plan: PlanLimits, resource: str) -> dict[str, int]:
+        if resource != STORAGE:
+            raise ValueError(f"nothing limits {resource}")
+        return {
+            "organization": plan.storage_bytes,
+            "course": plan.course_storage_bytes,
+            "person": plan.person_storage_bytes,
+        }
+
+
+def _subjects(tenant_id: UUID, charge: Charge) -> Iterator[tuple[str, UUID]]:
+    yield "organization", tenant_id
+    if charge.course_id is not None:
+        yield "course", charge.course_id
+    if charge.person_id is not None:
+        yield "person", charge.person_id
+
+
+def _values(tenant_id: UUID, resource: str, one: _Counter, amount: int) -> dict[str, Any]:
+    return {
+        "tenant": tenant_id,
+        "resource": resource,
+        "scope": one.scope,
+        "subject": one.subject_id,
+        "amount": amount,
+        "limit": one.limit,
+    }
+
+
+def _take(session: Session, tenant_id: UUID, resource: str, one: _Counter, amount: int) -> None:
+    if not _taken(session, tenant_id, resource, one, amount):
+        query = select(QuotaUsage.used).where(
+            QuotaUsage.tenant_id == tenant_id,
+            QuotaUsage.resource == resource,
+            QuotaUsage.scope == one.scope,
+            QuotaUsage.subject_id == one.subject_id,
+        )
+        used = session.scalar(query) or 0
+        raise Conflict(
+            "QUOTA_EXCEEDED",
+            scope=one.scope,
+            used=used,
+            limit=one.limit,
+            wanted=amount,
+            used_mb=used // _MIB,
+            limit_mb=one.limit // _MIB,
+        )
+
+
+def _taken(session: Session, tenant_id: UUID, resource: str, one: _Counter, amount: int) -> bool:
+    session.flush()
+    return session.connection().execute(_TAKE, _values(tenant_id, resource, one, amount)).first() is not None
+
+
+def _daily(plan: PlanLimits, resource: str) -> int:
+    if resource != DOWNLOADS:
+        raise ValueError(f"nothing limits {resource} by the day")
+    return plan.downloads_per_day
+
+
+def _correct(session: Session, tenant_id: UUID, resource: str, one: _Counter, amount: int) -> None:
+    session.flush()
+    session.connection().execute(_CORRECT, _values(tenant_id, resource, one, amount))
+
+
+def _ended(session: Session, hold_id: UUID) -> Hold | None:
+    """Delete a reservation; of two that end one only the first finds it."""
+    session.flush()
+    found = (
+        session.connection()
+        .execute(
+            delete(QuotaHold)
+            .where(QuotaHold.id == hold_id)
+            .returning(
+                QuotaHold.tenant_id, QuotaHold.resource, QuotaHold.amount, QuotaHold.course_id, QuotaHold.person_id
+            )
+        )
+        .first()
+    )
+    if found is None:
+        return None
+    return Hold(found.tenant_id, found.resource, found.amount, Charge(found.course_id, found.person_id))

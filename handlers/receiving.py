@@ -1,0 +1,129 @@
+"""Requests whose body is too large to be held: the work begins before the body is read, and reads it as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from edurise.errors import DomainError
+from edurise.streams import Pipe
+from handlers.base import RestHandler
+
+STALL_S = 60.0
+"""How long a client may send nothing in the middle of a body."""
+_NO_TIMEOUT_S = 7 * 86_400.0
+_READ_TO_THE_END_BYTES = 4 * 1024 * 1024
+"""So much of a body that nobody wants is still read, so that the client hears why; of a longer one the connection is
+closed after the answer."""
+
+
+class BrokenOff(Exception):
+    """The client went away, or sent nothing for too long, in the middle of its body."""
+
+
+class ReceivingHandler(RestHandler):
+    """Verbs of ``streaming`` await ``received()``, which is what ``receive`` made of their body.
+
+    ``receive`` outlives the request: a client that goes away leaves it to clean up.
+    """
+
+    streaming: ClassVar[tuple[str, ...]] = ("POST",)
+    _pipe: Pipe | None = None
+    _watching: asyncio.Task[None] | None = None
+    _gone = False
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        if self._finished or self.request.method not in self.streaming or self.is_answered:
+            return
+        connection: Any = self.request.connection
+        connection.set_max_body_size(self.body_limit)
+        connection.set_body_timeout(_NO_TIMEOUT_S)  # a large body takes long; ``_watch`` ends one that stands still
+        self._pipe = Pipe()
+        self._moved = asyncio.Event()
+        self._outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._outcome.add_done_callback(self._came_to)
+        self.c.tasks.spawn(self._perform(self._pipe))
+        self._watching = asyncio.create_task(self._watch(self._pipe))
+
+    @property
+    def stream_limit(self) -> int:
+        """Bodies above it are refused unread."""
+        raise NotImplementedError
+
+    @property
+    def body_limit(self) -> int:
+        return self.stream_limit if self.request.method in self.streaming else super().body_limit
+
+    def announced_length(self) -> int:
+        """The Content-Length; a body without one may take as much as is allowed at all."""
+        length = self.request.headers.get("Content-Length", "")
+        return int(length) if length.isdigit() else self.body_limit
+
+    async def receive(self, pipe: Pipe) -> Any:
+        """Read ``pipe`` to its end and return what the verb answers with."""
+        raise NotImplementedError
+
+    async def received(self) -> Any:
+        """What ``receive`` returned, once the body has come. Raises what it raised."""
+        if self._pipe is not None:
+            self._pipe.end()
+        return await self._outcome
+
+    def data_received(self, chunk: bytes) -> Any:
+        if self._pipe is None:
+            return super().data_received(chunk)
+        self.received_bytes += len(chunk)
+        self._moved.set()
+        return self._pipe.feed(chunk)
+
+    def on_connection_close(self) -> None:
+        self._gone = True
+        if self._pipe is not None:
+            self._pipe.fail(BrokenOff())
+        super().on_connection_close()
+
+    def on_finish(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        super().on_finish()
+
+    async def _perform(self, pipe: Pipe) -> None:
+        try:
+            result = await self.receive(pipe)
+        except Exception as error:  # noqa: BLE001 - it is raised where the verb waits, and logged there
+            self._outcome.set_exception(error)
+        else:
+            self._outcome.set_result(result)
+        finally:
+            pipe.discard()
+            if not self._outcome.done():
+                self._outcome.cancel()
+
+    def _came_to(self, outcome: asyncio.Future[Any]) -> None:
+        """Work that failed before its body came: the rest of a short one is read and dropped, a long one is cut off."""
+        error = None if outcome.cancelled() else outcome.exception()
+        if error is None or isinstance(error, BrokenOff):
+            return
+        if self._gone:
+            self.log_exception(type(error), error, error.__traceback__)
+            return
+        length = self.request.headers.get("Content-Length", "")
+        left = int(length) - self.received_bytes if length.isdigit() else _READ_TO_THE_END_BYTES + 1
+        if left > _READ_TO_THE_END_BYTES and not self._finished:
+            told = (type(error), error, error.__traceback__)
+            self.log_exception(*told)
+            self.send_error(400 if isinstance(error, DomainError) else 500, exc_info=told)
+
+    async def _watch(self, pipe: Pipe) -> None:
+        while True:
+            self._moved.clear()
+            try:
+                async with asyncio.timeout(STALL_S):
+                    await self._moved.wait()
+            except TimeoutError:
+                if pipe.is_waiting:
+                    pipe.fail(BrokenOff())
+                    connection: Any = self.request.connection
+                    connection.close()
+                    return
