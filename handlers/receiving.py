@@ -16,6 +16,9 @@ _READ_TO_THE_END_BYTES = 4 * 1024 * 1024
 """So much of a body that nobody wants is still read, so that the client hears why; of a longer one the connection is
 closed after the answer."""
 
+_TURN_BYTES = 64 * 1024
+"""After so much of one body others have their turn; Tornado itself goes on while there is something to read."""
+
 
 class BrokenOff(Exception):
     """The client went away, or sent nothing for too long, in the middle of its body."""
@@ -31,6 +34,7 @@ class ReceivingHandler(RestHandler):
     _pipe: Pipe | None = None
     _watching: asyncio.Task[None] | None = None
     _gone = False
+    _taken = 0
 
     async def prepare(self) -> None:
         await super().prepare()
@@ -70,12 +74,17 @@ class ReceivingHandler(RestHandler):
             self._pipe.end()
         return await self._outcome
 
-    def data_received(self, chunk: bytes) -> Any:
+    async def data_received(self, chunk: bytes) -> None:  # type: ignore[override]  # Tornado awaits what it returns
         if self._pipe is None:
-            return super().data_received(chunk)
+            super().data_received(chunk)
+            return
         self.received_bytes += len(chunk)
         self._moved.set()
-        return self._pipe.feed(chunk)
+        await self._pipe.feed(chunk)
+        self._taken += len(chunk)
+        if self._taken >= _TURN_BYTES:
+            self._taken = 0
+            await asyncio.sleep(0)
 
     def on_connection_close(self) -> None:
         self._gone = True
