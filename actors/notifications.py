@@ -12,6 +12,7 @@ from edurise.container import Container
 from edurise.courses import queries as courses
 from edurise.enrollments.events import CourseEnrolled
 from edurise.errors import NotFound
+from edurise.files.events import FileInspected
 from edurise.identity import queries as people
 from edurise.identity.events import PersonRegistered, TeacherApproved
 from edurise.notifications import mails, service
@@ -96,6 +97,17 @@ async def welcome(c: Container, event: PersonRegistered, hop: DeliveryHop) -> No
 async def mail_a_welcome(c: Container, event: PersonRegistered, hop: DeliveryHop) -> None:
     """A first e-mail."""
     await _mail(c, event, hop, event.person_id, "welcome", "/courses", {})
+
+
+@actor(on=FileInspected, fatal=(NotFound,))
+async def tell_of_a_bad_file(c: Container, event: FileInspected, hop: DeliveryHop) -> None:  # noqa: ARG001 - every actor's signature
+    """A file that cannot be opened: its owner hears why. Of a good one nothing is told."""
+    if event.state == "ready":
+        await hop.finish()
+        return
+    params, data = {"name": event.name}, {"file_id": str(event.file_id), "reason": event.reason}
+    kind = f"file_{event.state}"
+    await hop(service.notify, event.owner_id, kind, event.id, params, data, person=event.owner_id, final=True)
 
 
 async def _mail(

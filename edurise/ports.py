@@ -136,6 +136,10 @@ class Quotas(Protocol):
     def spend(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1) -> None:
         """Count what an organization may do so often a day, in UTC. Raises Limited, which says when to come back."""
 
+    def release_expired(self, session: Session) -> int:
+        """Release reservations whose time is over, and forget the counts of days gone by; returns how many (system
+        role)."""
+
     def state(self, session: Session, tenant_id: UUID, resource: str, charge: Charge) -> list[QuotaState]:
         """What is used and what may be, for each whom ``charge`` names."""
 

@@ -88,6 +88,7 @@ CREATE INDEX ix_files_tenant_id_name ON files (tenant_id, name);
 CREATE INDEX ix_files_tenant_id_size_bytes ON files (tenant_id, size_bytes);
 CREATE INDEX ix_files_tenant_id_download_count ON files (tenant_id, download_count);
 CREATE INDEX ix_files_inspect_at ON files (inspect_at) WHERE state = 'scanning';
+CREATE INDEX ix_files_thumbnail_key ON files (thumbnail_key) WHERE thumbnail_key IS NOT NULL;
 CREATE INDEX ix_files_trashed_at ON files (trashed_at) WHERE state = 'trashed';
 CREATE TABLE file_shares (
     id uuid CONSTRAINT pk_file_shares PRIMARY KEY,
@@ -145,6 +146,7 @@ CREATE TABLE uploads (
 );
 CREATE INDEX ix_uploads_user_id ON uploads (user_id);
 CREATE INDEX ix_uploads_tenant_id_file_id ON uploads (tenant_id, file_id);
+CREATE INDEX ix_uploads_tail_key ON uploads (tail_key) WHERE tail_key IS NOT NULL;
 CREATE INDEX ix_uploads_expires_at ON uploads (expires_at) WHERE state = 'open';
 CREATE INDEX ix_uploads_updated_at ON uploads (updated_at) WHERE state = 'open' AND way <> 'form';
 CREATE TABLE upload_parts (

@@ -57,7 +57,9 @@ class ClamAvScanner:
             answering.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await answering
-            writer.close()
+            writer.transport.abort()  # what it did not take is wanted no more
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _sent(self, writer: asyncio.StreamWriter, chunk: bytes, answering: asyncio.Future[bytes]) -> bool:
         """Send a chunk; False as soon as clamd has answered, for then it reads no more."""

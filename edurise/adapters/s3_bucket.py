@@ -86,16 +86,17 @@ class S3Bucket:
                 await self.put(key, nothing)
             await self.drop_parts(key, upload)
             return
-        await self.ask(
-            lambda s3: s3.complete_multipart_upload(
+
+        def complete(s3: Boto) -> None:
+            answer = s3.complete_multipart_upload(
                 Bucket=self.name,
                 Key=key,
                 UploadId=upload,
                 MultipartUpload={"Parts": [{"PartNumber": part.number, "ETag": f'"{part.tag}"'} for part in parts]},
-            ),
-            about=key,
-            carries=True,  # it may take minutes to join many parts
-        )
+            )
+            told(answer, "ETag")
+
+        await self.ask(complete, about=key, carries=True)  # it may take minutes to join many parts
         if await self.size(key) != sum(part.size for part in parts):
             raise StoreUnavailable(STORE, "size")
 

@@ -14,6 +14,11 @@ def of(object_id: UUID, part: str = "") -> str:
     return checked(f"f/{text[-2:]}/{text}" + (f".{part}" if part else ""))
 
 
+def beside(key: str, part: str) -> str:
+    """The key of what belongs to an object, for example its ``thumb``."""
+    return checked(f"{key.partition('.')[0]}.{part}")
+
+
 def checked(key: str) -> str:
     """The key itself; raises ValueError for anything that ``of`` does not make."""
     if not _KEY.fullmatch(key):

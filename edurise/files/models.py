@@ -84,6 +84,7 @@ class File(TenantScoped, Base):
         Index(None, "tenant_id", "size_bytes"),
         Index(None, "tenant_id", "download_count"),
         Index("ix_files_inspect_at", "inspect_at", postgresql_where=text("state = 'scanning'")),
+        Index("ix_files_thumbnail_key", "thumbnail_key", postgresql_where=text("thumbnail_key IS NOT NULL")),
         Index("ix_files_trashed_at", "trashed_at", postgresql_where=text("state = 'trashed'")),
     )
 
@@ -175,6 +176,7 @@ class Upload(PersonScoped, Base):
         UniqueConstraint("key"),
         ForeignKeyConstraint(["tenant_id", "file_id"], ["files.tenant_id", "files.id"], ondelete="CASCADE"),
         Index(None, "tenant_id", "file_id"),
+        Index("ix_uploads_tail_key", "tail_key", postgresql_where=text("tail_key IS NOT NULL")),
         Index("ix_uploads_expires_at", "expires_at", postgresql_where=text("state = 'open'")),
         Index("ix_uploads_updated_at", "updated_at", postgresql_where=text("state = 'open' AND way <> 'form'")),
     )

@@ -33,6 +33,8 @@ KINDS = {
     "payment_settled": Kind("payment_settled", "course", "high"),
     "course_enrollment": Kind("course_enrolled", "course"),
     "live_class_starting": Kind("live_class_starting", "live_class", "high"),
+    "file_failed": Kind("file_failed", "system", "high"),
+    "file_quarantined": Kind("file_quarantined", "system", "urgent"),
     "teacher_approved": Kind("teacher_approved", "system", "high"),
     "welcome": Kind("welcome", "system", "low"),
 }

@@ -149,14 +149,12 @@ class PlanQuotas:
             for one in counters
         ]
 
-    def forget_days(self, session: Session) -> None:
-        """Delete the daily counts of days before yesterday (system role)."""
+    def release_expired(self, session: Session, most: int = 1000) -> int:
+        """Release the reservations whose time is over, and forget the counts of the days before yesterday; returns how
+        many were released (system role)."""
         oldest = moment(session) - timedelta(days=1)
         for resource in DAILY:
             session.connection().execute(_FORGET, {"first": f"{resource}.", "before": f"{resource}.{oldest:%Y%m%d}"})
-
-    def release_expired(self, session: Session, most: int = 1000) -> int:
-        """Release the reservations whose time is over; returns how many (system role)."""
         query = (
             select(QuotaHold.id)
             .where(QuotaHold.expires_at < moment(session))

@@ -52,6 +52,8 @@ BINARIES = {
     "redis-server": ("redis-server",),
     "rabbitmq-server": ("rabbitmq-server",),
     "nginx": ("nginx",),
+    "clamd": ("clamd",),
+    "unzip": ("unzip",),
     "openssl": ("openssl",),
     "weed": ("weed", f"{sys.prefix.lstrip('/')}/bin/weed"),
 }
@@ -61,8 +63,8 @@ def require(service: str) -> str:
     """Return the URL of a shared service, or the path of a binary that a test starts itself.
 
     ``postgres``, ``redis`` and ``rabbitmq`` are services; ``postgres-server``, ``redis-server``,
-    ``rabbitmq-server``, ``nginx``, ``openssl`` and ``weed`` are binaries. What is missing skips the calling test; with
-    ``CI`` set it fails.
+    ``rabbitmq-server``, ``nginx``, ``clamd``, ``unzip``, ``openssl`` and ``weed`` are binaries. What is missing skips the calling
+    test; with ``CI`` set it fails.
     """
     found, reason = _binary(service) if service in BINARIES else _service(service)
     if found is None:

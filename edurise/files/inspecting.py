@@ -1,0 +1,249 @@
+"""The inspection of a file that has arrived: its bytes are read once, for hash, size, malware and pictures.
+
+Nothing is opened before. What the inspection finds is written down in one transaction (``conclude``), whose repeats
+change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from edurise import audit, outbox
+from edurise.authz import Principal
+from edurise.db import first, moment
+from edurise.errors import NotFound
+from edurise.files import keys, types
+from edurise.files.events import FileArrived, FileInspected, ObjectsForsaken
+from edurise.files.keeping import Keeping
+from edurise.files.models import File, FileCategory
+from edurise.files.ports import BadPicture, FileStore, ObjectMissing, Picture, Verdict
+from edurise.ports import Charge
+from edurise.tenants.quotas import STORAGE
+
+if TYPE_CHECKING:
+    from edurise.container import Container
+
+THUMBNAIL_SIDE = 320
+REMADE_SIDE = 1280
+PICTURE_BYTES = 64 * 1024 * 1024
+_EXTENSIONS = {"image/jpeg": "jpg", "image/webp": "webp"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A file that is to be inspected."""
+
+    id: UUID
+    store: str
+    key: str
+    size: int
+    media_type: str
+    is_reencoded: bool
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a picture that is small enough to be decoded."""
+        return types.of_media_type(self.media_type).group == "image" and self.size <= PICTURE_BYTES
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An object as it is stored."""
+
+    key: str
+    size: int
+    media_type: str
+    sha256: str
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an inspection found: the object that is to be kept, or why none is."""
+
+    verdict: Verdict
+    kept: Kept | None = None
+    thumbnail: Kept | None = None
+    failure: str | None = None
+
+
+def subject(session: Session, who: Principal, file_id: UUID) -> Subject | None:
+    """The file, or None where there is nothing to inspect any more. Raises NotFound."""
+    query = (
+        select(
+            File.id, File.store, File.key, File.size_bytes, File.media_type, File.state, File.state_before,
+            FileCategory.is_reencoded,
+        )
+        .join(FileCategory, FileCategory.id == File.category_id)
+        .where(File.tenant_id == who.tenant, File.id == file_id)
+    )  # fmt: skip
+    found = first(session, query)
+    if found is None:
+        raise NotFound
+    if "scanning" not in (found["state"], found["state_before"]):
+        return None
+    size, media_type = found["size_bytes"], found["media_type"]
+    return Subject(found["id"], found["store"], found["key"], size, media_type, found["is_reencoded"])
+
+
+async def inspect(c: Container, of: Subject) -> Findings:
+    """Read the bytes of a file and say what they are; pictures are made anew and stored beside it.
+
+    Raises StoreUnavailable and ScannerUnavailable: then it is tried again, and the file is not opened meanwhile.
+    """
+    store = c.stores[of.store]
+    with tempfile.TemporaryDirectory(prefix="edurise-") as directory:
+        copy = Path(directory) / "picture" if of.is_picture else None
+        reading = _Reading(store.read(of.key), copy)
+        try:
+            verdict = await c.scanner.scan(reading.chunks(), of.size)
+            if verdict.outcome == "infected":
+                return Findings(verdict, failure=verdict.signature)
+            await reading.to_the_end()
+        except ObjectMissing:
+            return Findings(Verdict("not_scanned", "missing"), failure="BYTES_MISSING")
+        finally:
+            await reading.close()
+        if reading.size != of.size:
+            return Findings(verdict, failure="FILE_INCOMPLETE")
+        kept = Kept(of.key, reading.size, of.media_type, reading.sha256, reading.crc32)
+        if copy is None:
+            return Findings(verdict, kept)
+        return await _pictured(c, of, store, copy, Findings(verdict, kept))
+
+
+async def _pictured(c: Container, of: Subject, store: FileStore, copy: Path, found: Findings) -> Findings:
+    """Beside an ordinary picture a small one; in the place of one that is only kept as pixels, a new one."""
+    kept = found.kept
+    try:
+        if of.is_reencoded:
+            kept = await _stored(store, keys.of(uuid7()), await c.pictures.render(copy, REMADE_SIDE))
+        small = await c.pictures.render(copy, THUMBNAIL_SIDE)
+    except BadPicture as bad:
+        if of.is_reencoded:
+            return Findings(found.verdict, failure=f"PICTURE_{bad.reason.upper()}")
+        return found  # no decoder for it; it is opened as any other file
+    where = kept.key if kept is not None else of.key
+    return Findings(found.verdict, kept, await _stored(store, keys.beside(where, "thumb"), small))
+
+
+def conclude(session: Session, who: Principal, file_id: UUID, found: Findings, keeping: Keeping) -> None:
+    """Write down what an inspection found; the file is ``ready``, ``quarantined`` or ``failed`` from now on.
+
+    A file that was put into the trash meanwhile stays there. A repeat forsakes what it made and changes nothing.
+    """
+    file = session.get(File, file_id, with_for_update=True)
+    if file is None:
+        raise NotFound
+    if "scanning" not in (file.state, file.state_before):
+        _forsake_made(session, who, file, found)
+        return
+    state = "ready"
+    if found.kept is None:
+        state = "quarantined" if found.verdict.outcome == "infected" else "failed"
+    else:
+        _keep(session, who, file, found.kept, found.thumbnail, keeping)
+    file.scan, file.scan_note = found.verdict.outcome, found.verdict.signature
+    file.failure = found.failure
+    if file.state == "scanning":
+        file.state = state
+    else:
+        file.state_before = state
+    file.inspect_at = None
+    file.updated_at = moment(session)
+    audit.write(session, who, f"file.{state}", "file", file_id)
+    told = FileInspected(
+        file_id=file_id, owner_id=file.owner_id, name=file.name, state=state, reason=found.failure or ""
+    )
+    outbox.record(session, who, told)
+
+
+def _keep(session: Session, who: Principal, file: File, kept: Kept, small: Kept | None, keeping: Keeping) -> None:
+    file.sha256, file.crc32 = kept.sha256, kept.crc32
+    if small is not None:
+        file.thumbnail_key, file.thumbnail_type, file.thumbnail_bytes = small.key, small.media_type, small.size
+    if kept.key == file.key:
+        return
+    outbox.record(session, who, ObjectsForsaken(store=file.store, keys=[file.key]))
+    charge = Charge(file.course_id, file.owner_id)
+    keeping.quotas.give_back(session, who.tenant, STORAGE, file.size_bytes - kept.size, charge)
+    file.key, file.size_bytes, file.media_type = kept.key, kept.size, kept.media_type
+    extension = _EXTENSIONS[kept.media_type]
+    if file.extension != extension and not (file.extension == "jpeg" and extension == "jpg"):
+        file.name = f"{file.name.removesuffix(f'.{file.extension}')}.{extension}"
+        file.extension = extension
+
+
+def _forsake_made(session: Session, who: Principal, file: File, found: Findings) -> None:
+    referred = {file.key, file.thumbnail_key}
+    made = [one.key for one in (found.kept, found.thumbnail) if one is not None and one.key not in referred]
+    if made:
+        outbox.record(session, who, ObjectsForsaken(store=file.store, keys=made))
+
+
+def ask_again(session: Session, who: Principal, file_id: UUID, after: timedelta) -> None:
+    """Let a file be inspected once more, whose inspection was given up, and again ``after`` so long."""
+    file = session.get(File, file_id, with_for_update=True)
+    if file is not None and file.state == "scanning":
+        file.inspect_at = moment(session) + after
+        outbox.record(session, who, FileArrived(file_id=file_id))
+
+
+async def _stored(store: FileStore, key: str, picture: Picture) -> Kept:
+    async def content() -> AsyncIterator[bytes]:
+        yield picture.content
+
+    size = await store.put(key, content())
+    digest = hashlib.sha256(picture.content).hexdigest()
+    return Kept(key, size, picture.media_type, digest, zlib.crc32(picture.content))
+
+
+class _Reading:
+    """A stream of bytes that is hashed, counted and copied while somebody else reads it."""
+
+    def __init__(self, source: AsyncIterator[bytes], copy: Path | None) -> None:
+        self._source = source
+        self._copy: BinaryIO | None = copy.open("wb") if copy is not None else None
+        self._hash = hashlib.sha256()
+        self.crc32 = 0
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._source:
+            await asyncio.to_thread(self._take, chunk)
+            yield chunk
+
+    async def to_the_end(self) -> None:
+        """Read what nobody else did, and put the copy where it can be opened."""
+        async for _ in self.chunks():
+            pass
+        if self._copy is not None:
+            await asyncio.to_thread(self._copy.flush)
+
+    async def close(self) -> None:
+        if self._copy is not None:
+            await asyncio.to_thread(self._copy.close)
+
+    def _take(self, chunk: bytes) -> None:
+        self._hash.update(chunk)
+        self.crc32 = zlib.crc32(chunk, self.crc32)
+        self.size += len(chunk)
+        if self._copy is not None:
+            self._copy.write(chunk)
