@@ -91,7 +91,12 @@ def test_check_names_every_exposed_connection_of_production() -> None:
         "AMQP_URL": "amqp://8.8.8.8",
     }
     needed = ("EDU_STRIPE_SECRET_KEY", "EDU_STRIPE_WEBHOOK_SECRET", "EDU_SMTP_URL", "EDU_OPENAI_API_KEY")
-    given = {"EDU_SECRET_KEY": "0123456789" * 4, "EDU_PUBLIC_URL": "https://e.example", **dict.fromkeys(needed, "x")}
+    given = {
+        "EDU_SECRET_KEY": "0123456789" * 4,
+        "EDU_PUBLIC_URL": "https://e.example",
+        "EDU_FILE_STORE": "local",
+        **dict.fromkeys(needed, "x"),
+    }
     found = list(checks._exposures(read_settings({"EDU_MODE": "production", **urls, **given})))
     assert [line.partition(":")[0] for line in found] == [
         "DATABASE_URL",

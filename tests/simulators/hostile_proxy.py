@@ -46,7 +46,7 @@ class Fault:
     """What is done to requests.
 
     ``pass``: nothing. ``refuse``: the connection is reset before anything is read. ``stall``: the request is read, and
-    no answer comes, until the fault is over. ``stall_body``: the answer stops in the middle of its body, until then.
+    no answer comes, until the fault is over. ``delay``: it is passed on only then. ``stall_body``: the answer stops in the middle of its body, until then.
     ``truncate``: it ends there. ``break_upload``: half of the request's body is passed on, then both ends are closed.
     ``hold_answer``: the server does what it was asked, and its answer is held back until then. ``lose_answer``: the
     connection is closed instead of it. ``page``: 200 and a page, as of a portal that wants a log-in. ``error``: 500 InternalError.
@@ -57,6 +57,7 @@ class Fault:
         "pass",
         "refuse",
         "stall",
+        "delay",
         "stall_body",
         "truncate",
         "break_upload",
@@ -181,6 +182,8 @@ class HostileProxy:
             else:
                 await _answered(writer, *_ANSWERS[mode])
             return
+        if mode == "delay":
+            await self._changed.wait()
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target, limit=HEAD_BYTES)
         try:
             server_writer.write(_forwarded(head))
