@@ -9,8 +9,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -21,6 +21,7 @@ from argon2 import PasswordHasher
 from tornado.netutil import bind_sockets
 
 from actors import deadletters as dead
+from actors import storekeeping
 from actors.registry import load_actors
 from actors.relay import Relay
 from actors.runtime import Runtime
@@ -52,7 +53,10 @@ from handlers.ws.hub import Hub
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 letters = typer.Typer(no_args_is_help=True, help="Deliveries that were given up.")
 cli.add_typer(letters, name="deadletters")
+kept = typer.Typer(no_args_is_help=True, help="The bytes of files.")
+cli.add_typer(kept, name="files")
 LOG = structlog.get_logger("edurise")
+T = TypeVar("T")
 ALL = ("web", "worker", "relay", "scheduler")
 
 
@@ -295,13 +299,13 @@ def openapi() -> None:
     sys.stdout.buffer.write(orjson.dumps(document(ROUTES, ALIASES, VERSION), option=orjson.OPT_INDENT_2) + b"\n")
 
 
-def _dead(work: Callable[[Container], Any]) -> Any:
-    """Run one question about dead letters with a container of its own."""
+def _asked(work: Callable[[Container], Coroutine[Any, Any, T]]) -> T:
+    """Run one question of the command line with a container of its own."""
     with refusals():
         settings = _settings()
         found = resources(settings)
 
-        async def ask() -> Any:
+        async def ask() -> T:
             c = build(settings, found.urls, found.redis_url)
             try:
                 return await work(c)
@@ -322,13 +326,13 @@ def _print(value: Any) -> None:
 @letters.command("list")
 def list_dead(limit: int = 100) -> None:
     """The newest dead deliveries. Looking never destroys."""
-    _print(_dead(lambda c: dead.listed(c, limit)))
+    _print(_asked(lambda c: dead.listed(c, limit)))
 
 
 @letters.command("show")
 def show_dead(event: UUID) -> None:
     """One event and what became of each of its deliveries."""
-    _print(_dead(lambda c: dead.show(c, event)))
+    _print(_asked(lambda c: dead.show(c, event)))
 
 
 @letters.command("replay")
@@ -337,7 +341,29 @@ def replay_dead(
     actor: Annotated[str, typer.Option(help="Only this actor.")] = "",
 ) -> None:
     """Send dead deliveries again, with all their attempts."""
-    typer.echo(f"{_dead(lambda c: dead.replay(c, event, actor or None))} sent again")
+    typer.echo(f"{_asked(lambda c: dead.replay(c, event, actor or None))} sent again")
+
+
+@kept.command("verify")
+def verify_files(
+    organization: Annotated[str, typer.Option(help="Only the files of this subdomain.")] = "",
+    store: Annotated[str, typer.Option(help="Only this store: local or s3.")] = "",
+    orphans: Annotated[bool, typer.Option("--orphans", help="Also list objects that no file refers to.")] = False,
+) -> None:
+    """Read every object and compare size and SHA-256; one line for each fault, exit code 1 if there is one."""
+    if not _asked(lambda c: storekeeping.verify(c, organization, store, orphans=orphans)):
+        raise typer.Exit(1)
+
+
+@kept.command("move")
+def move_files(
+    organization: Annotated[str, typer.Argument(help="The organization's subdomain.")],
+    to: Annotated[str, typer.Option(help="The store: local or s3.")],
+) -> None:
+    """Move an organization's files to another store while they are used. May be broken off and repeated; exit code 1
+    if a file could not be moved."""
+    if not _asked(lambda c: storekeeping.move(c, organization, to)):
+        raise typer.Exit(1)
 
 
 @cli.command("provision")

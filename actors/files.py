@@ -26,7 +26,7 @@ async def inspect(c: Container, event: FileArrived, hop: DeliveryHop) -> None:
         await hop.finish()
         return
     found = await inspecting.inspect(c, subject)
-    await hop(inspecting.conclude, event.file_id, found, c.keeping, final=True)
+    await hop(inspecting.conclude, subject, found, c.keeping, final=True)
 
 
 @actor(on=ObjectsForsaken)

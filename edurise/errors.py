@@ -22,6 +22,7 @@ class Kind(StrEnum):
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     PRECONDITION = "precondition"
+    CHECKSUM = "checksum"
     RANGE = "range"
     OVERSIZE = "oversize"
     MEDIA_TYPE = "media_type"
@@ -106,6 +107,13 @@ class RangeNotSatisfiable(DomainError):
 
     kind = Kind.RANGE
     default_code = "RANGE_NOT_SATISFIABLE"
+
+
+class ChecksumMismatch(DomainError):
+    """A body that arrived as another than its checksum says; the same request may succeed if it is sent again."""
+
+    kind = Kind.CHECKSUM
+    default_code = "CHECKSUM_MISMATCH"
 
 
 class Oversize(DomainError):

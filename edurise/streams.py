@@ -77,6 +77,12 @@ class Pipe:
             self._read.set()
         return chunk
 
+    async def after(self, first: bytes) -> AsyncIterator[bytes]:
+        """Bytes that were read already, and then the rest."""
+        yield first
+        async for chunk in self:
+            yield chunk
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self.read():
             yield chunk

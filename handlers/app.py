@@ -16,6 +16,7 @@ from handlers.caching import PublicCache
 from handlers.edge import Edge
 from handlers.files import bulk as file_bulk
 from handlers.files import categories as file_categories
+from handlers.files import direct, tus
 from handlers.files import downloads as file_downloads
 from handlers.files import sharing as file_sharing
 from handlers.files import uploads as file_uploads
@@ -31,7 +32,7 @@ from handlers.ws.hub import Hub
 from handlers.ws.register import Register
 
 VERSION = "0.1.0"
-_FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads)
+_FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct)
 _REST = (health, docs, identity, tenants, *_FILES, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)
 ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]

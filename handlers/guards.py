@@ -19,11 +19,11 @@ from handlers.routing import Aliases, RouteError, Routes, RouteTable, is_socket,
 from schemas.base import OutSchema
 
 Declared = TypeVar("Declared", bound=Callable[..., object] | type)
-Shape = Literal["data", "page", "array", "listed", "body", "none", "bytes"]
+Shape = Literal["data", "page", "array", "listed", "body", "none", "headers", "bytes"]
 """How an answer lies in its envelope. ``data``: an object in ``data``. ``page``: a page, there and at the top level.
 ``array``: a bare array in ``data``. ``listed``: one of these two, as the call or the caller wants it. ``body``: an
 object in ``data``, its keys at the top level too. ``none``: no data.
-``bytes``: no envelope at all."""
+``headers``: no body. ``bytes``: no envelope at all."""
 
 _GUARD = "__guard__"
 _DESCRIPTION = "__description__"
@@ -169,6 +169,6 @@ def _misfits(verb: str, told: Description) -> Sequence[str]:
         found.append("describe() names no tag")
     if told.body is not None and verb == "GET":
         found.append("a GET reads no body")
-    if told.out is None and told.shape not in ("none", "bytes"):
+    if told.out is None and told.shape not in ("none", "headers", "bytes"):
         found.append(f'shape "{told.shape}" needs out=')
     return found

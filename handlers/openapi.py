@@ -244,7 +244,7 @@ class _Writer:
         answer["headers"] = {name: name for name in names}
         if told.shape == "bytes":
             answer["content"] = {told.produces: {"schema": {}}}
-        elif told.status != HTTPStatus.NO_CONTENT:
+        elif told.status != HTTPStatus.NO_CONTENT and told.shape != "headers":
             answer["content"] = {"application/json": {"schema": self._envelope(told)}}
         for status in told.also:
             found[str(status)] = {**answer, "description": HTTPStatus(status).phrase}

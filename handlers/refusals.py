@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 LOG = structlog.get_logger("edurise.web")
 _ALLOWED_HEADERS = (
-    "authorization, content-type, x-tenant-id, x-request-id, idempotency-key, if-none-match, range, if-range"
+    "authorization, content-type, x-tenant-id, x-request-id, idempotency-key, if-none-match, range, if-range, "
+    "tus-resumable, upload-length, upload-metadata, upload-offset, upload-checksum"
 )
 _EXPOSED_HEADERS = (
     "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, "
-    "ETag, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-ID"
+    "ETag, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-ID, "
+    "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, "
+    "Upload-Expires"
 )
 
 
@@ -62,7 +65,7 @@ class RefusingHandler(RequestHandler):
             self.set_header("Access-Control-Expose-Headers", _EXPOSED_HEADERS)
             if self.request.method == "OPTIONS":
                 self.set_header("Access-Control-Allow-Headers", _ALLOWED_HEADERS)
-                self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+                self.set_header("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
                 self.set_header("Access-Control-Max-Age", "600")
 
     def options(self, **_: object) -> None:

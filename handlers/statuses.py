@@ -15,6 +15,7 @@ STATUS: dict[Kind, int] = {
     Kind.NOT_FOUND: 404,
     Kind.CONFLICT: 409,
     Kind.PRECONDITION: 412,
+    Kind.CHECKSUM: 460,  # of the tus protocol, whose clients send the same bytes again
     Kind.OVERSIZE: 413,
     Kind.MEDIA_TYPE: 415,
     Kind.RANGE: 416,

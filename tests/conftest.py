@@ -13,9 +13,13 @@ from tornado.ioloop import IOLoop
 from edurise.adapters.migrations import migrate
 from edurise.adapters.provision import DatabaseUrls
 from edurise.config import Settings, read_settings
-from tests.harness.machine import amqp_prefix, own_database, redis_prefix
+from tests.harness.machine import amqp_prefix, own_database, redis_prefix, require
+from tests.harness.object_storage import OwnSeaweed
+from tests.harness.services import scratch
 from tests.harness.world import World
 from tests.harness.worlds import running
+
+OBJECT_STORAGE_PORT = 23000
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +64,14 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "EDU_CACHE_S": "0",
         }
     )
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[OwnSeaweed]:
+    """A real S3, one for each test session."""
+    require("weed")
+    with scratch() as directory, OwnSeaweed(directory, OBJECT_STORAGE_PORT) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

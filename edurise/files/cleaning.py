@@ -82,10 +82,10 @@ async def sweep_rows(c: Container, name: str) -> list[UUID]:
 
     async def look(row: Mapping[str, Any]) -> None:
         async with turns:
-            if await _is_there(store, row["key"]):
+            if await is_there(store, row["key"]):
                 return
         who = actor_principal(row["tenant_id"])
-        if await c.db.run(who, sweeping.bytes_are_gone, row["id"], row["key"]):
+        if await c.db.run(who, sweeping.bytes_are_gone, row["id"], name, row["key"]):
             missing.append(row["id"])
             LOG.error("the bytes of a file are gone", file_id=str(row["id"]), store=name)
 
@@ -116,7 +116,8 @@ async def batches(source: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]
         yield held
 
 
-async def _is_there(store: FileStore, key: str) -> bool:
+async def is_there(store: FileStore, key: str) -> bool:
+    """Whether a store has an object. Raises StoreUnavailable."""
     try:
         await store.size(key)
     except ObjectMissing:

@@ -62,16 +62,14 @@ async def receive(
         data = read_fields(await form.fields())
         arrived = {"name": file.name, "size": size, "idempotency_key": key}
         arrived["found"] = await detected(c, store, begun["key"], size)
-        course_id: UUID | None = data.get("course_id")
-        about = About("course", course_id) if course_id is not None else None
-        owner = who.needing(Files.UPLOAD_TO_COURSE) if course_id is not None else who
+        owner, about = aimed(who, data)
         args = (begun["id"], arrived, data, c.keeping, links)
         made: tuple[bool, dict[str, Any]] = await c.db.run(owner, uploads.finish_form, *args, about=about)
     except BaseException:
-        await _give_up(c, who, begun)
+        await of_upload(c, who, begun["id"], uploads.drop, c.keeping)  # the bytes go by the event that it records
         raise
     if about is not None:  # the course's organization may be another than the one that the upload began in
-        await c.db.run(who.needing(Files.UPLOAD), uploads.release_form, begun["id"], c.keeping, about=_upload(begun))
+        await of_upload(c, who, begun["id"], uploads.release_form, c.keeping)
     return made
 
 
@@ -106,10 +104,28 @@ async def gathered(source: AsyncIterator[bytes]) -> bytes:
     return b"".join([chunk async for chunk in source])
 
 
-async def _give_up(c: Container, who: Principal, begun: Mapping[str, Any]) -> None:
-    """Release what was reserved; the bytes, if there are any, go by the event that this records."""
-    await c.db.run(who.needing(Files.UPLOAD), uploads.drop, begun["id"], c.keeping, about=_upload(begun))
+def aimed(who: Principal, data: Mapping[str, Any]) -> tuple[Principal, About | None]:
+    """Who uploads, and what the hop is about: the course that ``data`` names, whose organization it then is."""
+    course_id: UUID | None = data.get("course_id")
+    if course_id is None:
+        return who, None
+    return who.needing(Files.UPLOAD_TO_COURSE), About("course", course_id)
 
 
-def _upload(begun: Mapping[str, Any]) -> About:
-    return About("upload", begun["id"])
+async def of_upload(c: Container, who: Principal, upload_id: UUID, fn: Callable[..., Any], *args: Any) -> Any:
+    """A hop about an upload, as the person whose it is or as an actor in their place."""
+    asker = who if who.service else who.needing(Files.UPLOAD)
+    return await c.db.run(asker, fn, upload_id, *args, about=About("upload", upload_id))
+
+
+async def give_up(c: Container, who: Principal, upload_id: UUID) -> None:
+    """End an upload and drop its parts; a repeat changes nothing.
+
+    Raises Upstream (STORE_UNAVAILABLE), after which a sweep goes on.
+    """
+    found = await of_upload(c, who, upload_id, uploads.drop, c.keeping)
+    if found["store_upload"] is not None and found["state"] == "open":
+        try:
+            await c.stores[found["store"]].drop_parts(found["key"], found["store_upload"])
+        except StoreUnavailable as failed:
+            raise Upstream("STORE_UNAVAILABLE") from failed

@@ -64,9 +64,13 @@ def begun_parts(session: Session, _who: Principal, upload_id: UUID, store_upload
 def hold(session: Session, who: Principal, upload_id: UUID, holder: UUID) -> dict[str, Any]:
     """Let ``holder`` be the only one that writes for ``HELD_S``; returns the upload with its ``parts``.
 
+    One that is done is returned too, and nobody holds it.
+
     Raises NotFound (UPLOAD_GONE) for one that has ended or expired, and Conflict (UPLOAD_BUSY) while another writes.
     """
     upload = open_upload(session, who, upload_id)
+    if upload["state"] == "done":
+        return {**upload, "parts": []}
     now = moment(session)
     until = now + timedelta(seconds=HELD_S)
     taken = session.connection().execute(_HELD, {"id": upload_id, "holder": holder, "until": until, "now": now})

@@ -6,7 +6,6 @@ change nothing.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import tempfile
 import zlib
@@ -14,7 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import select
@@ -30,6 +29,7 @@ from edurise.files.events import FileArrived, FileInspected, ObjectsForsaken
 from edurise.files.keeping import Keeping
 from edurise.files.models import File, FileCategory
 from edurise.files.ports import BadPicture, FileStore, ObjectMissing, Picture, Verdict
+from edurise.files.reading import Reading
 from edurise.ports import Charge
 from edurise.tenants.quotas import STORAGE
 
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from edurise.container import Container
 
 THUMBNAIL_SIDE = 320
-REMADE_SIDE = 1280
+REMADE_SIDE = 1024
 PICTURE_BYTES = 64 * 1024 * 1024
+"""Larger pictures are not decoded."""
 _EXTENSIONS = {"image/jpeg": "jpg", "image/webp": "webp"}
 
 
@@ -107,7 +108,7 @@ async def inspect(c: Container, of: Subject) -> Findings:
     store = c.stores[of.store]
     with tempfile.TemporaryDirectory(prefix="edurise-") as directory:
         copy = Path(directory) / "picture" if of.is_picture else None
-        reading = _Reading(store.read(of.key), copy)
+        reading = Reading(store.read(of.key), copy)
         try:
             verdict = await c.scanner.scan(reading.chunks(), of.size)
             if verdict.outcome == "infected":
@@ -121,6 +122,10 @@ async def inspect(c: Container, of: Subject) -> Findings:
             return Findings(verdict, failure="FILE_INCOMPLETE")
         kept = Kept(of.key, reading.size, of.media_type, reading.sha256, reading.crc32)
         if copy is None:
+            if of.is_reencoded:  # kept as it is it would show what nobody decoded
+                return Findings(
+                    verdict, failure="PICTURE_UNREADABLE" if of.size <= PICTURE_BYTES else "PICTURE_TOO_LARGE"
+                )
             return Findings(verdict, kept)
         return await _pictured(c, of, store, copy, Findings(verdict, kept))
 
@@ -140,16 +145,17 @@ async def _pictured(c: Container, of: Subject, store: FileStore, copy: Path, fou
     return Findings(found.verdict, kept, await _stored(store, keys.beside(where, "thumb"), small))
 
 
-def conclude(session: Session, who: Principal, file_id: UUID, found: Findings, keeping: Keeping) -> None:
+def conclude(session: Session, who: Principal, of: Subject, found: Findings, keeping: Keeping) -> None:
     """Write down what an inspection found; the file is ``ready``, ``quarantined`` or ``failed`` from now on.
 
     A file that was put into the trash meanwhile stays there. A repeat forsakes what it made and changes nothing.
+    Raises NotFound.
     """
-    file = session.get(File, file_id, with_for_update=True)
+    file = session.get(File, of.id, with_for_update=True)
     if file is None:
         raise NotFound
     if "scanning" not in (file.state, file.state_before):
-        _forsake_made(session, who, file, found)
+        _forsake_made(session, who, of, file, found)
         return
     state = "ready"
     if found.kept is None:
@@ -164,10 +170,8 @@ def conclude(session: Session, who: Principal, file_id: UUID, found: Findings, k
         file.state_before = state
     file.inspect_at = None
     file.updated_at = moment(session)
-    audit.write(session, who, f"file.{state}", "file", file_id)
-    told = FileInspected(
-        file_id=file_id, owner_id=file.owner_id, name=file.name, state=state, reason=found.failure or ""
-    )
+    audit.write(session, who, f"file.{state}", "file", of.id)
+    told = FileInspected(file_id=of.id, owner_id=file.owner_id, name=file.name, state=state, reason=found.failure or "")
     outbox.record(session, who, told)
 
 
@@ -179,19 +183,21 @@ def _keep(session: Session, who: Principal, file: File, kept: Kept, small: Kept 
         return
     outbox.record(session, who, ObjectsForsaken(store=file.store, keys=[file.key]))
     charge = Charge(file.course_id, file.owner_id)
+    # Where the new one is larger this takes more: what is stored is counted, whatever it comes to.
     keeping.quotas.give_back(session, who.tenant, STORAGE, file.size_bytes - kept.size, charge)
     file.key, file.size_bytes, file.media_type = kept.key, kept.size, kept.media_type
     extension = _EXTENSIONS[kept.media_type]
     if file.extension != extension and not (file.extension == "jpeg" and extension == "jpg"):
-        file.name = f"{file.name.removesuffix(f'.{file.extension}')}.{extension}"
+        file.name = f"{file.name.removesuffix(file.name[-len(file.extension) - 1 :])}.{extension}"
         file.extension = extension
 
 
-def _forsake_made(session: Session, who: Principal, file: File, found: Findings) -> None:
-    referred = {file.key, file.thumbnail_key}
+def _forsake_made(session: Session, who: Principal, of: Subject, file: File, found: Findings) -> None:
+    """The file was inspected, erased or moved to another store before: what this inspection made is in nobody's way."""
+    referred = {file.key, file.thumbnail_key} if file.store == of.store else {of.key}
     made = [one.key for one in (found.kept, found.thumbnail) if one is not None and one.key not in referred]
     if made:
-        outbox.record(session, who, ObjectsForsaken(store=file.store, keys=made))
+        outbox.record(session, who, ObjectsForsaken(store=of.store, keys=made))
 
 
 def ask_again(session: Session, who: Principal, file_id: UUID, after: timedelta) -> None:
@@ -209,41 +215,3 @@ async def _stored(store: FileStore, key: str, picture: Picture) -> Kept:
     size = await store.put(key, content())
     digest = hashlib.sha256(picture.content).hexdigest()
     return Kept(key, size, picture.media_type, digest, zlib.crc32(picture.content))
-
-
-class _Reading:
-    """A stream of bytes that is hashed, counted and copied while somebody else reads it."""
-
-    def __init__(self, source: AsyncIterator[bytes], copy: Path | None) -> None:
-        self._source = source
-        self._copy: BinaryIO | None = copy.open("wb") if copy is not None else None
-        self._hash = hashlib.sha256()
-        self.crc32 = 0
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._source:
-            await asyncio.to_thread(self._take, chunk)
-            yield chunk
-
-    async def to_the_end(self) -> None:
-        """Read what nobody else did, and put the copy where it can be opened."""
-        async for _ in self.chunks():
-            pass
-        if self._copy is not None:
-            await asyncio.to_thread(self._copy.flush)
-
-    async def close(self) -> None:
-        if self._copy is not None:
-            await asyncio.to_thread(self._copy.close)
-
-    def _take(self, chunk: bytes) -> None:
-        self._hash.update(chunk)
-        self.crc32 = zlib.crc32(chunk, self.crc32)
-        self.size += len(chunk)
-        if self._copy is not None:
-            self._copy.write(chunk)

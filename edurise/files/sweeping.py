@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from edurise import audit, outbox
 from edurise.authz import Principal
-from edurise.db import moment, rows
+from edurise.db import first, moment, rows
 from edurise.files.events import FileInspected
 from edurise.files.models import File, FileAccess, Upload
 
@@ -40,6 +40,12 @@ def stuck_uploads(session: Session) -> list[dict[str, Any]]:
         or_(Upload.held_until.is_(None), Upload.held_until < moment(session)),
     )
     return rows(session, query.order_by(Upload.updated_at).limit(BATCH))
+
+
+def uploads_elsewhere(session: Session, tenant_id: UUID, store: str) -> Sequence[UUID]:
+    """The uploads of an organization that still take bytes into another store than this one."""
+    query = select(Upload.id).where(Upload.tenant_id == tenant_id, Upload.state == "open", Upload.store != store)
+    return session.scalars(query.order_by(Upload.id)).all()
 
 
 def due_inspections(session: Session) -> list[dict[str, Any]]:
@@ -86,22 +92,30 @@ def known_uploads(session: Session, store: str, names: Collection[str]) -> set[s
     return {name for name in session.scalars(query) if name is not None}
 
 
+_KEPT = (
+    File.id,
+    File.tenant_id,
+    File.store,
+    File.key,
+    File.size_bytes,
+    File.sha256,
+    File.thumbnail_key,
+    File.thumbnail_bytes,
+    File.state,
+    File.state_before,
+)
+
+
+def kept_file(session: Session, file_id: UUID) -> dict[str, Any] | None:
+    """One file as ``page_of_files`` shows it, whatever its state; None where there is none any more."""
+    return first(session, select(*_KEPT).where(File.id == file_id))
+
+
 def page_of_files(
     session: Session, after: UUID | None, most: int, store: str | None = None, tenant_id: UUID | None = None
 ) -> Sequence[dict[str, Any]]:
-    """Files whose bytes must be there, by id, after one: ``id, tenant_id, store, key, size_bytes, sha256,
-    thumbnail_key, state``."""
-    query = select(
-        File.id,
-        File.tenant_id,
-        File.store,
-        File.key,
-        File.size_bytes,
-        File.sha256,
-        File.thumbnail_key,
-        File.thumbnail_bytes,
-        File.state,
-    ).where(File.state.not_in(["uploading", "erased"]))
+    """Files whose bytes must be there, by id, after one."""
+    query = select(*_KEPT).where(File.state.not_in(["uploading", "erased"]))
     if after is not None:
         query = query.where(File.id > after)
     if store is not None:
@@ -111,10 +125,10 @@ def page_of_files(
     return rows(session, query.order_by(File.id).limit(most))
 
 
-def bytes_are_gone(session: Session, who: Principal, file_id: UUID, key: str) -> bool:
+def bytes_are_gone(session: Session, who: Principal, file_id: UUID, store: str, key: str) -> bool:
     """A file's object is not in its store: it is ``failed``; returns whether that was so still."""
     file = session.get(File, file_id, with_for_update=True)
-    if file is None or file.key != key or file.state not in ("ready", "scanning", "trashed"):
+    if file is None or (file.store, file.key) != (store, key) or file.state not in ("ready", "scanning", "trashed"):
         return False
     if file.state == "trashed":
         file.state_before = "failed"

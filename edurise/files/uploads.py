@@ -136,6 +136,24 @@ def finish(session: Session, who: Principal, upload_id: UUID, media_type: str, k
     return file_id
 
 
+def whole(session: Session, who: Principal, upload_id: UUID) -> dict[str, Any]:
+    """An upload with its recorded ``parts`` and the ``name`` of its file.
+
+    Raises NotFound, and Conflict (UPLOAD_INCOMPLETE) as long as bytes are missing.
+    """
+    upload = holding.own(session, who, upload_id)
+    if upload["state"] == "open" and upload["offset_bytes"] != upload["size_bytes"]:
+        raise Conflict("UPLOAD_INCOMPLETE", offset=upload["offset_bytes"], size=upload["size_bytes"])
+    return {**named(session, who, upload_id), "parts": holding.parts(session, upload_id)}
+
+
+def named(session: Session, who: Principal, upload_id: UUID) -> dict[str, Any]:
+    """An upload with the ``name`` of its file. Raises NotFound."""
+    upload = holding.own(session, who, upload_id)
+    name = session.scalar(select(File.name).where(File.id == upload["file_id"]))
+    return {**upload, "name": name or ""}
+
+
 def drop(session: Session, who: Principal, upload_id: UUID, keeping: Keeping) -> dict[str, Any]:
     """Give an upload up: what it reserved is free again, its file was never there, its bytes are forsaken.
 

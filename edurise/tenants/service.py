@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from edurise.db import insert_missing, moment
+from edurise.errors import NotFound
 from edurise.tenants.models import CourseStanding, Membership, Organization
 
 
@@ -55,3 +56,12 @@ def found(session: Session, *, name: str, subdomain: str, language: str = "en", 
         updated_at=now,
     )
     return session.scalars(select(Organization.id).where(Organization.subdomain == subdomain)).one()
+
+
+def keep_files_in(session: Session, subdomain: str, store: str) -> UUID:
+    """Let new files of an organization go to this store (system role); returns its id. Raises NotFound."""
+    changed = update(Organization).where(Organization.subdomain == subdomain).values(file_store=store)
+    tenant_id = session.scalar(changed.returning(Organization.id))
+    if tenant_id is None:
+        raise NotFound("ORGANIZATION_NOT_FOUND")
+    return tenant_id

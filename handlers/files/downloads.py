@@ -58,7 +58,10 @@ class OpenHandler(SendingHandler):
 
 
 class FileLinkHandler(OpenHandler):
-    """A signed link."""
+    """A signed link. Its person is known, and players and pages of pictures ask often: it is not limited as the public
+    is."""
+
+    limited = False
 
     @public()
     @describe(
@@ -67,6 +70,7 @@ class FileLinkHandler(OpenHandler):
         shape="bytes",
         produces=ANY_TYPE,
         also=[206, 302],
+        limited=False,
         errors=["LINK_INVALID", "LINK_EXPIRED", "LINK_REVOKED", *OPENING],
     )
     async def get(self, token: str, name: str) -> None:  # noqa: ARG002 - the name in the path says nothing

@@ -34,6 +34,7 @@ CLOSE_OF: Mapping[Kind, Close] = {
     Kind.NOT_FOUND: Close.NOT_FOUND,
     Kind.CONFLICT: Close.BAD_FRAME,
     Kind.PRECONDITION: Close.BAD_FRAME,
+    Kind.CHECKSUM: Close.BAD_FRAME,
     Kind.RANGE: Close.BAD_FRAME,
     Kind.OVERSIZE: Close.TOO_BIG,
     Kind.MEDIA_TYPE: Close.BAD_FRAME,

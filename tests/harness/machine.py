@@ -53,6 +53,8 @@ BINARIES = {
     "rabbitmq-server": ("rabbitmq-server",),
     "nginx": ("nginx",),
     "clamd": ("clamd",),
+    "node": ("node", "usr/bin/nodejs"),
+    "npm": ("npm",),
     "unzip": ("unzip",),
     "openssl": ("openssl",),
     "weed": ("weed", f"{sys.prefix.lstrip('/')}/bin/weed"),
@@ -63,7 +65,7 @@ def require(service: str) -> str:
     """Return the URL of a shared service, or the path of a binary that a test starts itself.
 
     ``postgres``, ``redis`` and ``rabbitmq`` are services; ``postgres-server``, ``redis-server``,
-    ``rabbitmq-server``, ``nginx``, ``clamd``, ``unzip``, ``openssl`` and ``weed`` are binaries. What is missing skips the calling
+    ``rabbitmq-server``, ``nginx``, ``clamd``, ``node``, ``npm``, ``unzip``, ``openssl`` and ``weed`` are binaries. What is missing skips the calling
     test; with ``CI`` set it fails.
     """
     found, reason = _binary(service) if service in BINARIES else _service(service)

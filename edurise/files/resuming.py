@@ -1,0 +1,268 @@
+"""Uploads that go on where they were interrupted (tus 1.0.0, https://tus.io/protocols/resumable-upload).
+
+What was acknowledged is safe: full parts are in the store and recorded, and what is less than a part is kept as an
+object of its own, the tail, which the next request reads back and goes on from. One request writes at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from edurise.authz import Principal
+from edurise.errors import ChecksumMismatch, Conflict, Invalid, Upstream
+from edurise.files import flows, holding, keys, uploads
+from edurise.files.ports import FileStore, ObjectMissing, Part, StoreUnavailable
+
+if TYPE_CHECKING:
+    from edurise.container import Container
+
+RENEW_S = holding.HELD_S / 3
+_FLUSH_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What the bytes of one request must come to; ``algorithm`` is one of ``ALGORITHMS``."""
+
+    algorithm: str
+    digest: bytes
+
+
+ALGORITHMS = ("sha1", "sha256", "md5")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an upload has come."""
+
+    id: UUID
+    offset: int
+    size: int
+    expires_at: datetime
+
+
+async def create(c: Container, who: Principal, name: str, size: int, data: Mapping[str, Any]) -> Progress:
+    """Begin an upload of ``size`` bytes; its file is ``uploading`` from now on. Raises as ``uploads.begin``."""
+    owner, about = flows.aimed(who, data)
+    begun = await c.db.run(owner, uploads.begin, "tus", name, size, data, c.keeping, about=about)
+    if size == 0:  # nothing more will come
+        await flows.put(c.stores[begun["store"]], begun["key"], _nothing())
+        await complete(c, who, begun["id"])
+    return Progress(begun["id"], 0, size, begun["expires_at"])
+
+
+async def progress(c: Container, who: Principal, upload_id: UUID) -> Progress:
+    """How far an upload has come. Raises NotFound (UPLOAD_GONE)."""
+    return _progress(await flows.of_upload(c, who, upload_id, holding.open_upload))
+
+
+async def append(
+    c: Container,
+    who: Principal,
+    upload_id: UUID,
+    offset: int,
+    source: AsyncIterator[bytes],
+    checksum: Checksum | None = None,
+) -> Progress:
+    """Add what ``source`` yields at ``offset``; with the last byte the file is on its way to its inspection.
+
+    A source that breaks off leaves what it had yielded, unless there is a checksum, and its error is passed on. Raises
+    NotFound (UPLOAD_GONE), Conflict (UPLOAD_BUSY, UPLOAD_OFFSET_MISMATCH), Invalid (BAD_REQUEST for more bytes than
+    were announced, FILE_TYPE_MISMATCH), ChecksumMismatch and Upstream (STORE_UNAVAILABLE).
+    """
+    holder = uuid7()
+    found = await flows.of_upload(c, who, upload_id, holding.hold, holder)
+    come: int = found["offset_bytes"]
+    try:
+        if offset != come:
+            raise Conflict("UPLOAD_OFFSET_MISMATCH", offset=come)
+        if come < found["size_bytes"]:
+            async with _Appending(c, who, found, holder) as appending:
+                await appending.take(source, checksum)
+                come = appending.offset
+    except (StoreUnavailable, ObjectMissing) as failed:
+        raise Upstream("STORE_UNAVAILABLE") from failed
+    finally:
+        await flows.of_upload(c, who, upload_id, holding.let_go, holder)
+    if come == found["size_bytes"]:
+        await complete(c, who, upload_id)
+    return Progress(upload_id, come, found["size_bytes"], found["expires_at"])
+
+
+async def complete(c: Container, who: Principal, upload_id: UUID) -> None:
+    """Make one object of what has come and hand the file over to its inspection; can be repeated at every step.
+
+    Raises Invalid (FILE_TYPE_MISMATCH), after which nothing is left, and Upstream (STORE_UNAVAILABLE).
+    """
+    found = await flows.of_upload(c, who, upload_id, uploads.whole)
+    if found["state"] != "open":
+        return
+    store = c.stores[found["store"]]
+    try:
+        if found["parts"]:
+            await store.join_parts(found["key"], found["store_upload"], found["parts"])
+        media_type = await flows.looked_at(c, store, found["key"], found["size_bytes"], found["name"])
+    except (StoreUnavailable, ObjectMissing) as failed:
+        raise Upstream("STORE_UNAVAILABLE") from failed
+    except Invalid:
+        await flows.give_up(c, who, upload_id)
+        raise
+    await flows.of_upload(c, who, upload_id, uploads.finish, media_type, c.keeping)
+
+
+class _Appending:
+    """One request that writes: it gathers a part at a time on the disk, and says that it lives."""
+
+    def __init__(self, c: Container, who: Principal, found: Mapping[str, Any], holder: UUID) -> None:
+        self._c, self._who, self._found, self._holder = c, who, found, holder
+        self._store: FileStore = c.stores[found["store"]]
+        self._parts: list[Part] = list(found["parts"])
+        self._store_upload: str | None = found["store_upload"]
+        self._added: list[Part] = []
+        self._size: int = found["size_bytes"]
+        self.offset: int = found["offset_bytes"]
+
+    async def __aenter__(self) -> _Appending:
+        self._spool = _Spool(await asyncio.to_thread(tempfile.TemporaryFile, prefix="edurise-"))
+        self._renewing = asyncio.create_task(self._renew())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._renewing.cancel()
+        await asyncio.gather(self._renewing, return_exceptions=True)
+        await self._spool.close()
+
+    async def take(self, source: AsyncIterator[bytes], checksum: Checksum | None) -> None:
+        """Everything that ``append`` promises but the end."""
+        broken: Exception | None = None
+        if self._found["tail_key"] is not None:
+            async for chunk in self._store.read(self._found["tail_key"]):
+                await self._spool.add(chunk)
+        digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
+        chunks = aiter(source)
+        while True:
+            try:
+                chunk = await anext(chunks, b"")
+            except Exception as error:  # noqa: BLE001 - of the source; it is raised below, when what came is safe
+                broken = error
+                break
+            if not chunk:
+                break
+            if digest is not None:
+                digest.update(chunk)
+            await self._gather(chunk, record=checksum is None)
+        if checksum is not None and digest is not None and (broken or digest.digest() != checksum.digest):
+            raise broken or ChecksumMismatch
+        await self._rest()
+        if broken is not None:
+            raise broken
+
+    async def _gather(self, chunk: bytes, *, record: bool) -> None:
+        if self.offset + len(chunk) > self._size:
+            raise Invalid("BAD_REQUEST", reason="body_too_long")
+        view = memoryview(chunk)
+        while view:
+            room = self._store.part_bytes - self._spool.size
+            await self._spool.add(bytes(view[:room]))
+            self.offset += len(view[:room])
+            view = view[room:]
+            if self._spool.size == self._store.part_bytes:
+                await self._store_part()
+                if record:
+                    await self._advance(None)
+
+    async def _rest(self) -> None:
+        """What fills no part: with the last byte it is the last part, or the whole object; else it is kept as a
+        tail."""
+        tail: tuple[str, int] | None = None
+        if self.offset == self._size and not self._parts:
+            await self._store.put(self._found["key"], self._spool.chunks())
+        elif self.offset == self._size and self._spool.size:
+            await self._store_part()
+        elif self._spool.size:
+            tail = (keys.of(self._found["id"], f"tail-{self._found['tails'] + 1}"), self._spool.size)
+            await self._store.put(tail[0], self._spool.chunks())
+        await self._advance(tail)
+
+    async def _store_part(self) -> None:
+        if self._store_upload is None:
+            self._store_upload = await self._store.begin_parts(self._found["key"])
+            await flows.of_upload(self._c, self._who, self._found["id"], holding.begun_parts, self._store_upload)
+        size = self._spool.size
+        part = await self._store.put_part(
+            self._found["key"], self._store_upload, len(self._parts) + 1, self._spool.chunks(), size
+        )
+        self._parts.append(part)
+        self._added.append(part)
+        await self._spool.empty()
+
+    async def _advance(self, tail: tuple[str, int] | None) -> None:
+        added, self._added = self._added, []
+        await flows.of_upload(
+            self._c, self._who, self._found["id"], holding.advance, self._holder, self.offset, added, tail
+        )
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            with contextlib.suppress(Conflict):  # who lost it hears so from its next ``advance``
+                await flows.of_upload(self._c, self._who, self._found["id"], holding.hold, self._holder)
+
+
+class _Spool:
+    """Bytes of one part on the disk of this machine, without a name."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self.size = 0
+
+    async def add(self, chunk: bytes) -> None:
+        self._held.append(chunk)
+        self._held_bytes += len(chunk)
+        self.size += len(chunk)
+        if self._held_bytes >= _FLUSH_BYTES:
+            await asyncio.to_thread(self._flush)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """All of them, from the first; can be read again."""
+        await asyncio.to_thread(self._flush)
+        for at in range(0, self.size, _FLUSH_BYTES):
+            yield await asyncio.to_thread(self._read, at)
+
+    async def empty(self) -> None:
+        self._held, self._held_bytes, self.size = [], 0, 0
+        await asyncio.to_thread(self._file.truncate, 0)
+        self._file.seek(0)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._file.close)
+
+    def _flush(self) -> None:
+        held, self._held, self._held_bytes = self._held, [], 0
+        self._file.seek(0, 2)
+        self._file.write(b"".join(held))
+
+    def _read(self, at: int) -> bytes:
+        self._file.seek(at)
+        return self._file.read(_FLUSH_BYTES)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def _progress(found: Mapping[str, Any]) -> Progress:
+    return Progress(found["id"], found["offset_bytes"], found["size_bytes"], found["expires_at"])
