@@ -359,10 +359,11 @@ def verify_files(
 def move_files(
     organization: Annotated[str, typer.Argument(help="The organization's subdomain.")],
     to: Annotated[str, typer.Option(help="The store: local or s3.")],
+    keep_old: Annotated[float, typer.Option(min=0, help="Seconds for which old objects stay.")] = storekeeping.KEPT_S,
 ) -> None:
     """Move an organization's files to another store while they are used. May be broken off and repeated; exit code 1
     if a file could not be moved."""
-    if not _asked(lambda c: storekeeping.move(c, organization, to)):
+    if not _asked(lambda c: storekeeping.move(c, organization, to, keep_old)):
         raise typer.Exit(1)
 
 

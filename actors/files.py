@@ -12,7 +12,7 @@ from actors.schedule import job
 from edurise.authz import actor_principal
 from edurise.container import Container
 from edurise.errors import NotFound
-from edurise.files import cleaning, inspecting, service, sweeping, uploads
+from edurise.files import cleaning, inspecting, resuming, service, sweeping, uploads
 from edurise.files.events import FileArrived, FileWithdrawn, ObjectsForsaken
 
 LOG = structlog.get_logger("files")
@@ -51,6 +51,11 @@ async def end_uploads(c: Container) -> None:
             await cleaning.drop_upload(c, found)
         except Exception:
             LOG.exception("an upload could not be given up", upload_id=str(found["id"]))  # the next sweep tries again
+    for found in await c.db.system(sweeping.stuck_uploads):
+        try:
+            await resuming.complete(c, cleaning.owner(found), found["id"])
+        except Exception:
+            LOG.exception("an upload could not be finished", upload_id=str(found["id"]))  # until its time is over
     await c.db.system(c.keeping.quotas.release_expired)
 
 

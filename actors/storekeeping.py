@@ -22,6 +22,7 @@ from edurise.tenants import queries as tenants
 if TYPE_CHECKING:
     from edurise.container import Container
 
+KEPT_S = moving.KEPT_S
 TOLD_EVERY_S = 2.0
 _MIB = 1024**2
 
@@ -52,7 +53,7 @@ async def verify(c: Container, subdomain: str, store: str, *, orphans: bool) -> 
     return not found.faults
 
 
-async def move(c: Container, subdomain: str, target: str, kept_s: float = moving.KEPT_S) -> bool:
+async def move(c: Container, subdomain: str, target: str, kept_s: float) -> bool:
     """Move an organization's files to a store; returns whether none has to be looked after.
 
     Raises Refused for an organization or a store that there is not, and where a store fails.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,9 +69,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 def object_storage() -> Iterator[OwnSeaweed]:
-    """A real S3, one for each test session."""
+    """A real S3, one for each test process."""
     require("weed")
-    with scratch() as directory, OwnSeaweed(directory, OBJECT_STORAGE_PORT) as running:
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    with scratch() as directory, OwnSeaweed(directory, OBJECT_STORAGE_PORT + 10 * number) as running:
         yield running
 
 

@@ -51,7 +51,7 @@ async def status(c: Container, who: Principal, upload_id: UUID, first: int) -> d
 
     Raises NotFound (UPLOAD_GONE) and Upstream (STORE_UNAVAILABLE).
     """
-    found = await flows.of_upload(c, who, upload_id, holding.open_upload)
+    found = await flows.of_upload(c, who, upload_id, holding.open_upload, "direct")
     store = c.stores[found["store"]]
     if found["state"] == "done":
         return _told(c, found, store.part_bytes, [], [])
@@ -79,7 +79,7 @@ async def complete(c: Container, who: Principal, upload_id: UUID, links: Links) 
     Raises NotFound (UPLOAD_GONE), Conflict (UPLOAD_INCOMPLETE) as long as a part is missing, Invalid
     (FILE_TYPE_MISMATCH), after which nothing is left, and Upstream (STORE_UNAVAILABLE).
     """
-    found = await flows.of_upload(c, who, upload_id, holding.open_upload)
+    found = await flows.of_upload(c, who, upload_id, holding.open_upload, "direct")
     if found["state"] == "open":
         await _join(c, who, found)
     shown: dict[str, Any] = await c.db.run(

@@ -68,7 +68,7 @@ def hold(session: Session, who: Principal, upload_id: UUID, holder: UUID) -> dic
 
     Raises NotFound (UPLOAD_GONE) for one that has ended or expired, and Conflict (UPLOAD_BUSY) while another writes.
     """
-    upload = open_upload(session, who, upload_id)
+    upload = open_upload(session, who, upload_id, "tus")
     if upload["state"] == "done":
         return {**upload, "parts": []}
     now = moment(session)
@@ -135,10 +135,11 @@ def own(session: Session, who: Principal, upload_id: UUID) -> dict[str, Any]:
     return found
 
 
-def open_upload(session: Session, who: Principal, upload_id: UUID) -> dict[str, Any]:
-    """An upload that still takes bytes, or has all of them and is not finished. Raises NotFound (UPLOAD_GONE)."""
+def open_upload(session: Session, who: Principal, upload_id: UUID, way: str) -> dict[str, Any]:
+    """An upload of this way that still takes bytes, or is done. Raises NotFound (UPLOAD_GONE)."""
     upload = own(session, who, upload_id)
-    if upload["state"] == "dropped" or (upload["state"] == "open" and upload["expires_at"] <= moment(session)):
+    is_over = upload["state"] == "open" and upload["expires_at"] <= moment(session)
+    if upload["way"] != way or upload["state"] == "dropped" or is_over:
         raise NotFound("UPLOAD_GONE")
     return upload
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from edurise.container import Container
 
 THUMBNAIL_SIDE = 320
-REMADE_SIDE = 1024
+REMADE_SIDE = 1280
 PICTURE_BYTES = 64 * 1024 * 1024
 """Larger pictures are not decoded."""
 _EXTENSIONS = {"image/jpeg": "jpg", "image/webp": "webp"}

@@ -37,8 +37,9 @@ FAILURES_IN_A_ROW = 10
 
 @dataclass
 class Moved:
-    """How far a move has come. ``left``: files and uploads that stay where they are, by id, with the reason: ``arriving``
-    (the next run takes them), ``missing``, ``corrupt``, ``no_store``, or ``unavailable`` with the store's word."""
+    """How far a move has come. ``left``: files and uploads that stay where they are, by id, with the reason:
+    ``arriving`` (the next run takes them), ``missing``, ``corrupt``, ``no_store``, or ``unavailable`` with the store's
+    word for it."""
 
     files: int = 0
     moved_bytes: int = 0

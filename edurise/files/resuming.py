@@ -63,7 +63,7 @@ async def create(c: Container, who: Principal, name: str, size: int, data: Mappi
 
 async def progress(c: Container, who: Principal, upload_id: UUID) -> Progress:
     """How far an upload has come. Raises NotFound (UPLOAD_GONE)."""
-    return _progress(await flows.of_upload(c, who, upload_id, holding.open_upload))
+    return _progress(await flows.of_upload(c, who, upload_id, holding.open_upload, "tus"))
 
 
 async def append(

@@ -20,8 +20,8 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a file. ``reason``: ``no_store`` (of this name), ``missing``, ``size``, ``sha256``, ``thumbnail``
-    or ``unreadable``, with the store's word for it."""
+    """What is wrong with a file. ``reason``: ``no_store`` (of this name), ``missing``, ``size``, ``sha256``,
+    ``thumbnail``, or ``unreadable`` with the store's word for it."""
 
     file_id: UUID
     store: str

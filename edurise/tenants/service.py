@@ -61,7 +61,7 @@ def found(session: Session, *, name: str, subdomain: str, language: str = "en", 
 def keep_files_in(session: Session, subdomain: str, store: str) -> UUID:
     """Let new files of an organization go to this store (system role); returns its id. Raises NotFound."""
     changed = update(Organization).where(Organization.subdomain == subdomain).values(file_store=store)
-    tenant_id = session.scalar(changed.returning(Organization.id))
+    tenant_id: UUID | None = session.scalar(changed.returning(Organization.id))
     if tenant_id is None:
         raise NotFound("ORGANIZATION_NOT_FOUND")
     return tenant_id

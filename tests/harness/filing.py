@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
+from PIL import Image
 from sqlalchemy.orm import Session
 
 from edurise.files.models import File, FileShare
@@ -69,6 +71,15 @@ def settle(world: World, file_id: UUID, content: bytes, **values: Any) -> None:
             setattr(file, name, value)
 
     world.c.db.system_sync(write)
+
+
+def picture(size: tuple[int, int] = (400, 300), kind: str = "PNG", mode: str = "RGB", **options: Any) -> bytes:
+    """A picture of two colours; with transparency where the mode has it."""
+    out = io.BytesIO()
+    image = Image.new(mode, size, (200, 30, 30, 0)[: len(mode)])
+    image.paste((20, 200, 20, 255)[: len(mode)], (0, 0, size[0] // 2, size[1] // 2))
+    image.save(out, kind, **options)
+    return out.getvalue()
 
 
 def shared(world: World, file_id: UUID, person: Someone) -> None:

@@ -18,7 +18,8 @@ ONE_S_OWN = (401, 200, 403, 200)
 class Scene:
     """One school, and somebody who administers another.
 
-    Its teacher has a file of their own, one for the learners of the free course, and one in the trash.
+    Its teacher has a file of their own, one for the learners of the free course, one in the trash, a public one, and an
+    upload that has begun. ``link`` is the path of a signed link to the first, ``public`` that of the public one.
     """
 
     at: School
@@ -32,6 +33,8 @@ class Scene:
     trashed_file: str
     category: str
     upload: str
+    link: str
+    public: str
 
 
 @dataclass(frozen=True)
@@ -43,4 +46,4 @@ class Entry:
     right: str = "teacher"
     path: Callable[[Scene], str] = lambda _: ""
     body: Callable[[Scene, Someone | None], dict[str, Any]] = lambda *_: {}
-    raw: Callable[[Scene], tuple[bytes, dict[str, str]]] | None = None
+    raw: Callable[[Scene], tuple[bytes | None, dict[str, str]]] | None = None

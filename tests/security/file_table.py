@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from edurise.authz import About
-from edurise.files import categories, service
+from edurise.files import categories, queries, resuming, service
+from edurise.files.links import Links
 from edurise.files.permissions import Files
-from tests.harness.filing import TEXT, form, kept
+from tests.harness.errands import run_actors
+from tests.harness.filing import TEXT, form, kept, picture, upload
 from tests.harness.world import World
 from tests.security.entries import API, ONE_S_OWN, Entry, Scene
 from tests.security.scene import School
@@ -28,12 +31,23 @@ async def file_scene(world: World, at: School) -> dict[str, str]:
     world.c.db.run_sync(opens, service.trash, trashed, about=About("file", trashed))
     administers = at.administrator.principal.needing(Files.CATEGORIZE)
     made = world.c.db.run_sync(administers, categories.create, CATEGORY)
+    links = Links(world.c.link_signer, "http://x", "http://x")
+    about = About("file", private)
+    link = world.c.db.run_sync(opens, queries.secure_url, private, 600, "inline", links, about=about)["secure_url"]
+    answer = await upload(world, teacher, picture(), "boat.png", access_level="public")
+    public = UUID(answer.data["id"])
+    await run_actors(world, "files.inspect")
+    shown = world.c.db.run_sync(opens, queries.file, public, links, about=About("file", public))
+    keeps = teacher.principal.needing(Files.KEEP)
+    begun = await resuming.create(world.c, keeps, "knots.txt", 100, {"category": "documents"})
     return {
         "private_file": str(private),
         "course_file": str(of_course),
         "trashed_file": str(trashed),
         "category": str(made["id"]),
-        "upload": "",
+        "upload": str(begun.id),
+        "link": link.removeprefix("http://x"),
+        "public": shown["file"].removeprefix("http://x"),
     }
 
 
@@ -74,6 +88,27 @@ def uploading(**fields: Any) -> Callable[[Scene], tuple[bytes, dict[str, str]]]:
     return sent
 
 
+TUS = {"Tus-Resumable": "1.0.0"}
+BEGINS = {**TUS, "Upload-Length": "9", "Upload-Metadata": "filename YS50eHQ=,category ZG9jdW1lbnRz"}
+GOES_ON = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+TUS_ONE = f"{ROOT}/tus/{{id:uuid}}/"
+DIRECT_ONE = f"{ROOT}/direct/{{id:uuid}}/"
+
+
+def uploading_on(status: int, headers: dict[str, str], body: bytes | None = None) -> list[Entry]:
+    """An upload is its person's alone; who administers the organization sees that there is one, and no more."""
+    at = lambda scene: f"{ROOT}/tus/{scene.upload}/"  # noqa: E731 - as the other rows
+    return [
+        Entry((401, 404, 404, status), "teacher", at, raw=lambda _: (body, headers)),
+        Entry((401, 404, 404, 403), "administrator", at, raw=lambda _: (body, headers)),
+    ]
+
+
+def sending_on(action: str, status: int) -> list[Entry]:
+    return [Entry((401, 404, 404, status), "teacher", lambda scene: f"{ROOT}/direct/{scene.upload}/{action}")]
+
+
+PUBLIC = (200, 200, 200, 200)
 SHARED = {"user_emails": ["nobody@example.org"]}
 FILES: dict[str, list[Entry]] = {
     f"GET {ROOT}/": [Entry(ONE_S_OWN)],
@@ -120,6 +155,28 @@ FILES: dict[str, list[Entry]] = {
     f"POST {ROOT}/bulk_tag/": [
         Entry(ONE_S_OWN, body=lambda scene, _: {"file_ids": [scene.private_file], "add": ["rope"]}),
     ],
+    f"POST {ROOT}/bulk_download/": [Entry((401, 404, 403, 200), body=ids("course_file"))],
+    **{f"{verb} {ONE}/download/": reading("download/") for verb in ("GET", "HEAD")},
+    **{
+        f"{verb} {path}": [Entry(PUBLIC, path=where)]
+        for verb in ("GET", "HEAD")
+        for path, where in {
+            f"{API}/file-links/{{token:text}}/{{name:text}}": lambda scene: scene.link,
+            "/media/{id:uuid}/{content:text}/{name:text}": lambda scene: scene.public,
+            "/media/{id:uuid}/{content:text}/thumbnail/": lambda scene: scene.public.rpartition("/")[0] + "/thumbnail/",
+        }.items()
+    },
+    f"POST {ROOT}/tus/": [Entry((401, 201, 403, 201), raw=lambda _: (b"", BEGINS))],
+    f"HEAD {TUS_ONE}": uploading_on(200, TUS),
+    f"PATCH {TUS_ONE}": uploading_on(204, GOES_ON, b"Over"),
+    f"DELETE {TUS_ONE}": uploading_on(204, TUS),
+    f"POST {ROOT}/direct/": [
+        Entry((401, 409, 403, 409), body=lambda *_: {"filename": "a.txt", "size": 9, "category": "documents"}),
+    ],
+    # The upload of the scene is one by tus, for the local store takes no other; it can only be given up this way.
+    f"GET {DIRECT_ONE}": sending_on("", 404),
+    f"DELETE {DIRECT_ONE}": sending_on("", 200),
+    f"POST {DIRECT_ONE}complete/": sending_on("complete/", 404),
     f"GET {API}/file-categories/": [Entry(ONE_S_OWN)],
     f"POST {API}/file-categories/": [
         Entry((401, 403, 403, 201), "administrator", body=lambda *_: CATEGORY | {"name": "Maps"}),
