@@ -12,8 +12,9 @@ from actors.schedule import job
 from edurise.authz import actor_principal
 from edurise.container import Container
 from edurise.errors import NotFound
-from edurise.files import cleaning, inspecting, resuming, service, sweeping, uploads
+from edurise.files import cleaning, inspecting, resuming, service, sweeping
 from edurise.files.events import FileArrived, FileWithdrawn, ObjectsForsaken
+from edurise.files.keeping import INSPECT_AGAIN
 
 LOG = structlog.get_logger("files")
 
@@ -64,7 +65,7 @@ async def inspect_again(c: Container) -> None:
     """Ask once more for inspections that were given up: the scanner was away for longer than a delivery is tried."""
     for found in await c.db.system(sweeping.due_inspections):
         who = actor_principal(found["tenant_id"])
-        await c.db.run(who, inspecting.ask_again, found["id"], uploads.INSPECT_AGAIN)
+        await c.db.run(who, inspecting.ask_again, found["id"], INSPECT_AGAIN)
 
 
 @job(every_s=3600)

@@ -13,8 +13,10 @@ STALL_S = 60.0
 """How long a client may send nothing in the middle of a body."""
 _NO_TIMEOUT_S = 7 * 86_400.0
 _READ_TO_THE_END_BYTES = 4 * 1024 * 1024
-"""So much of a body that nobody wants is still read, so that the client hears why; of a longer one the connection is
-closed after the answer."""
+"""So much of a body that nobody wants is still read before the answer. Where more is left the answer goes first."""
+LINGER_S = 5.0
+"""How long the rest of a body is read and dropped after the answer: a connection that is closed while the client still
+sends loses the answer with it. nginx does the same (lingering_close)."""
 
 _TURN_BYTES = 64 * 1024
 """After so much of one body others have their turn; Tornado itself goes on while there is something to read."""
@@ -35,6 +37,8 @@ class ReceivingHandler(RestHandler):
     _watching: asyncio.Task[None] | None = None
     _gone = False
     _taken = 0
+    _lingers = False
+    _lingering: asyncio.TimerHandle | None = None
 
     async def prepare(self) -> None:
         await super().prepare()
@@ -95,7 +99,25 @@ class ReceivingHandler(RestHandler):
     def on_finish(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
+        if self._lingering is not None:
+            self._lingering.cancel()
         super().on_finish()
+
+    def finish(self, chunk: Any = None) -> asyncio.Future[None]:
+        """An answer that comes before its body has come is sent, and the request ends with the body or soon."""
+        if not self._lingers:
+            return super().finish(chunk)
+        if self._headers_written:  # send_error finishes what write_error did not
+            return self.flush()
+        self.set_header("Content-Length", str(len(chunk or b"")))
+        self.write(chunk or b"")
+        self._answer_by(lambda **_: self._end())
+        self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._end)
+        return self.flush()
+
+    def _end(self) -> None:
+        if not self._finished and not self._gone:
+            super().finish()
 
     async def _perform(self, pipe: Pipe) -> None:
         try:
@@ -122,6 +144,7 @@ class ReceivingHandler(RestHandler):
         if left > _READ_TO_THE_END_BYTES and not self._finished:
             told = (type(error), error, error.__traceback__)
             self.log_exception(*told)
+            self._lingers = True
             self.send_error(400 if isinstance(error, DomainError) else 500, exc_info=told)
 
     async def _watch(self, pipe: Pipe) -> None:

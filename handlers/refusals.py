@@ -65,7 +65,7 @@ class RefusingHandler(RequestHandler):
             self.set_header("Access-Control-Expose-Headers", _EXPOSED_HEADERS)
             if self.request.method == "OPTIONS":
                 self.set_header("Access-Control-Allow-Headers", _ALLOWED_HEADERS)
-                self.set_header("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
+                self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
                 self.set_header("Access-Control-Max-Age", "600")
 
     def options(self, **_: object) -> None:

@@ -20,6 +20,9 @@ from edurise.ports import Quotas
 from edurise.tenants import queries as tenants
 from edurise.tenants.limits import Limits, PlanLimits
 
+INSPECT_AGAIN = timedelta(minutes=20)
+"""When an inspection that has not come to an end is asked for anew."""
+
 CATEGORY = (
     FileCategory.id,
     FileCategory.tenant_id,

@@ -13,8 +13,8 @@ from edurise.authz import Principal
 from edurise.db import moment
 from edurise.errors import Conflict, Forbidden, Invalid, Problem
 from edurise.files import access, queries
-from edurise.files.events import FileWithdrawn, ObjectsForsaken
-from edurise.files.keeping import Keeping, check_expiry, check_level, named_category, takes, too_large
+from edurise.files.events import FileArrived, FileWithdrawn, ObjectsForsaken
+from edurise.files.keeping import INSPECT_AGAIN, Keeping, check_expiry, check_level, named_category, takes, too_large
 from edurise.files.links import Links, public_path, thumbnail_path
 from edurise.files.models import File
 from edurise.ports import Charge
@@ -166,6 +166,10 @@ def _place(session: Session, who: Principal, file: File, data: Mapping[str, Any]
         raise Invalid("FILE_TYPE_NOT_ALLOWED", errors={"category": [Problem("bad_file_type", choices)]})
     if "category" in data and file.size_bytes > category["max_bytes"]:
         raise too_large(category["max_bytes"])
+    if category["is_reencoded"] and file.category_id != category["id"] and file.state == "ready":
+        # Of what it holds only pixels are kept from now on, and that takes an inspection.
+        file.state, file.inspect_at = "scanning", moment(session) + INSPECT_AGAIN
+        outbox.record(session, who, FileArrived(file_id=file.id))
     file.category_id = category["id"]
     if "course_id" not in data or data["course_id"] == file.course_id:
         return

@@ -128,8 +128,10 @@ def page_of_files(
 def bytes_are_gone(session: Session, who: Principal, file_id: UUID, store: str, key: str) -> bool:
     """A file's object is not in its store: it is ``failed``; returns whether that was so still."""
     file = session.get(File, file_id, with_for_update=True)
-    if file is None or (file.store, file.key) != (store, key) or file.state not in ("ready", "scanning", "trashed"):
+    if file is None or (file.store, file.key) != (store, key):
         return False
+    if (file.state_before if file.state == "trashed" else file.state) not in ("ready", "scanning"):
+        return False  # it is never opened, or was found already
     if file.state == "trashed":
         file.state_before = "failed"
     else:

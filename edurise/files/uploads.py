@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,14 +19,13 @@ from edurise.db import first, flush_unique, moment
 from edurise.errors import Conflict, NotFound, Retry
 from edurise.files import holding, keys, queries
 from edurise.files.events import FileArrived, ObjectsForsaken
-from edurise.files.keeping import Keeping, Place, agreed_type, check_expiry, place, too_large
+from edurise.files.keeping import INSPECT_AGAIN, Keeping, Place, agreed_type, check_expiry, place, too_large
 from edurise.files.links import Links
 from edurise.files.models import File, Upload
 from edurise.ports import Charge
 from edurise.tenants.quotas import STORAGE
 
 UNKNOWN_TYPE = "application/octet-stream"
-INSPECT_AGAIN = timedelta(minutes=20)
 
 _ENDED = text("""
 UPDATE uploads SET state = :state, holder = NULL, held_until = NULL, updated_at = :now

@@ -27,6 +27,7 @@ from edurise.tenants.models import QuotaHold, QuotaUsage
 STORAGE = "storage_bytes"
 DOWNLOADS = "downloads"
 DAILY = (DOWNLOADS,)
+_SCOPES = ("organization", "course", "person")
 _MIB = 1024 * 1024
 
 _TAKE = text("""
@@ -116,12 +117,19 @@ class PlanQuotas:
         self, session: Session, tenant_id: UUID, resource: str, amount: int, before: Charge, after: Charge
     ) -> None:
         """Charge what is used to others of the same organization. Raises Conflict (QUOTA_EXCEEDED)."""
-        old, new = set(_subjects(tenant_id, before)), set(_subjects(tenant_id, after))
-        for one in self._counters(session, tenant_id, resource, after):
-            if (one.scope, one.subject_id) not in old:
-                _take(session, tenant_id, resource, one, amount)
-        for scope, subject in sorted(old - new):
-            _correct(session, tenant_id, resource, _Counter(scope, subject, 0), -amount)
+        left = set(_subjects(tenant_id, before)) - set(_subjects(tenant_id, after))
+        entered = [
+            one
+            for one in self._counters(session, tenant_id, resource, after)
+            if (one.scope, one.subject_id) not in set(_subjects(tenant_id, before))
+        ]
+        changes = [*((one, amount) for one in entered), *((_Counter(*one, 0), -amount) for one in left)]
+        # In one order whatever the direction: two that move things in each other's way must not wait for each other.
+        for one, more in sorted(changes, key=lambda change: (_SCOPES.index(change[0].scope), change[0].subject_id)):
+            if more > 0:
+                _take(session, tenant_id, resource, one, more)
+            else:
+                _correct(session, tenant_id, resource, one, more)
 
     def spend(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1) -> None:
         """Count what an organization may do so often a day, in UTC.
@@ -156,14 +164,15 @@ class PlanQuotas:
         for resource in DAILY:
             session.connection().execute(_FORGET, {"first": f"{resource}.", "before": f"{resource}.{oldest:%Y%m%d}"})
         query = (
-            select(QuotaHold.id)
+            select(QuotaHold.id, QuotaHold.tenant_id)
             .where(QuotaHold.expires_at < moment(session))
             .order_by(QuotaHold.expires_at)
             .limit(most)
             .with_for_update(skip_locked=True)
         )
-        expired = session.scalars(query).all()
-        for hold_id in expired:
+        # One organization after the other, in the same order by everybody: their counters stay locked until the end.
+        expired = sorted(session.execute(query).all(), key=lambda hold: hold.tenant_id)
+        for hold_id, _ in expired:
             self.release(session, hold_id)
         return len(expired)
 

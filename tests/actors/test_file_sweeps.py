@@ -50,7 +50,7 @@ def aged(world: World, key: str, age: timedelta) -> None:
 
 async def begun(world: World, who: Someone, size: int) -> resuming.Progress:
     data = {"category": "documents"}
-    return await resuming.create(world.c, who.principal.needing(Files.UPLOAD), "knots.txt", size, data)
+    return await resuming.create(world.c, who.principal.needing(Files.KEEP), "knots.txt", size, data)
 
 
 def test_the_sweeps_are_jobs() -> None:

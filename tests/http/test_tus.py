@@ -418,6 +418,32 @@ async def test_a_writer_that_died_is_overtaken_and_cannot_write_any_more(
 
 
 @pytest.mark.gen_test
+async def test_a_refusal_is_heard_by_who_still_sends_and_the_connection_stays(
+    world: World, teacher: Someone, store: SmallParts
+) -> None:
+    """The answer comes while most of a large body is still to be sent; what comes after it is read and dropped."""
+    size = 20_000_000
+    path = await create(world, teacher, size)
+    who, about = teacher.principal.needing(Files.UPLOAD), About("upload", upload_id(path))
+    world.c.db.run_sync(who, holding.hold, upload_id(path), uuid4(), about=about)
+    address = urlsplit(world.base_url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = (
+        f"PATCH {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {teacher.access}\r\nTus-Resumable: 1.0.0\r\n"
+        f"Content-Type: {BYTES}\r\nUpload-Offset: 0\r\nContent-Length: {size}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 409 ")
+    for _ in range(20):
+        writer.write(bytes(size // 20))
+        await writer.drain()
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"HTTP/1.1 200 OK" in await reader.readuntil(b"HTTP/1.1 200 OK")
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.gen_test
 async def test_many_writers_at_once_make_one_file(world: World, teacher: Someone, store: SmallParts) -> None:
     content = noise(3 * SMALL_PART)
     path = await create(world, teacher, len(content))
