@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
 
@@ -34,24 +34,43 @@ class _Refused(Exception):
 
 
 class CdnPurger:
-    """Sends PURGE for each URL; ``token`` goes along as a bearer token. What was not cached counts as forgotten."""
+    """Sends PURGE for each URL; ``token`` goes along as a bearer token. What was not cached counts as forgotten.
 
-    def __init__(self, base_url: str, token: str | None) -> None:
+    ``timeout_s`` is for one answer. Redirects are not followed: the token is for this cache alone.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None,
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        breaker: CircuitBreaker | None = None,
+        budget: RetryBudget | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._base = base_url.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers)
-        self._breaker = CircuitBreaker("cdn")
-        self._budget = RetryBudget()
+        # No proxy of the environment: settings come from config.py.
+        self._client = httpx.AsyncClient(timeout=timeout_s, headers=headers, trust_env=False)
+        self._timeout_s = timeout_s
+        self._breaker = breaker or CircuitBreaker("cdn")
+        self._budget = budget or RetryBudget()
+        self._sleep = sleep
 
     async def purge(self, urls: Sequence[str]) -> None:
-        """Paths are taken below the base URL. Raises Upstream("CDN_UNAVAILABLE") if one of them was not forgotten."""
+        """Paths are taken below the base URL; a URL beside it raises ValueError, for the token is not for others.
+
+        Every one is tried. Raises Upstream("CDN_UNAVAILABLE") if one of them was not forgotten.
+        """
+        wanted = [self._under_base(url) for url in urls]
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def one(url: str) -> None:
             async with turns:
-                await self._forget(url if "://" in url else f"{self._base}{url}")
+                await self._forget(url)
 
-        for outcome in await asyncio.gather(*(one(url) for url in urls), return_exceptions=True):
+        for outcome in await asyncio.gather(*(one(url) for url in wanted), return_exceptions=True):
             if isinstance(outcome, httpx.HTTPError | _Refused | CircuitOpenError | TimeoutError):
                 raise Upstream("CDN_UNAVAILABLE") from outcome
             if isinstance(outcome, BaseException):
@@ -61,6 +80,12 @@ class CdnPurger:
         """Close the connections."""
         await self._client.aclose()
 
+    def _under_base(self, url: str) -> str:
+        whole = f"{self._base}{url}" if url.startswith("/") else url
+        if not whole.startswith(f"{self._base}/"):
+            raise ValueError(f"{url!r} is not below the cache's own URL")
+        return whole
+
     async def _forget(self, url: str) -> None:
         async def attempt() -> None:
             answer = await self._client.request("PURGE", url)
@@ -69,11 +94,12 @@ class CdnPurger:
 
         await call(
             attempt,
-            timeout_s=_TIMEOUT_S,
+            timeout_s=self._timeout_s,
             attempts=3,
             breaker=self._breaker,
             budget=self._budget,
             retry_on=lambda failure: isinstance(failure, httpx.HTTPError) or _is_fault(failure),
+            sleep=self._sleep,
         )
 
 

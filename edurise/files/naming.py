@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 MOST_BYTES = 200
 _FALLBACK = "file"
-# What Windows takes for devices, whatever the extension; and what it forbids in names.
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|$)", re.IGNORECASE)
+# What Windows takes for devices, whatever the extension (learn.microsoft.com, "Naming Files, Paths, and Namespaces");
+# and what it forbids in names.
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?=\.|$)", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}")
 # RFC 8187, 3.2.1: what may stand unquoted in an extended value, beside letters and digits.
@@ -25,8 +26,8 @@ def sanitize(name: str) -> str:
     """
     base = re.split(r"[/\\]", name)[-1]
     kept = "".join(one for one in normalize("NFC", base) if category(one)[0] != "C")
-    clean = normalize("NFC", _FORBIDDEN.sub("_", kept)).strip(" .\u00a0\u3000")
-    clean = " ".join(clean.split()) or _FALLBACK
+    # Any white space is one space before the ends are looked at: what is to go from there is then a space or a dot.
+    clean = " ".join(normalize("NFC", _FORBIDDEN.sub("_", kept)).split()).strip(" .") or _FALLBACK
     if _RESERVED.match(clean):
         clean = f"_{clean}"
     return _shortened(clean)
@@ -41,18 +42,27 @@ def extension_of(name: str) -> str:
 
 def disposition(kind: Literal["inline", "attachment"], name: str) -> str:
     """A Content-Disposition (RFC 6266): the name for old readers in ASCII, and exactly (RFC 8187) for the others."""
-    plain = normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^A-Za-z0-9 ._()+,=@-]", "_", plain).strip(" .") or _FALLBACK
-    exact = quote(name, safe=_ATTR_CHARS, encoding="utf-8", errors="replace")
+    stem, tail = _divided(name)
+    plain = (_in_ascii(stem).strip(" .") or _FALLBACK) + tail
+    exact = quote(name or _FALLBACK, safe=_ATTR_CHARS, encoding="utf-8", errors="replace")
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{exact}"
+
+
+def _in_ascii(name: str) -> str:
+    plain = normalize("NFKD", name).encode("ascii", "ignore").decode()
+    # No percent sign: some readers decode it here too.
+    return re.sub(r"[^A-Za-z0-9 ._()+,=@-]", "_", plain)
+
+
+def _divided(name: str) -> tuple[str, str]:
+    """What is before the extension, and the extension with its dot, as it is written."""
+    length = len(extension_of(name))
+    return (name[: -length - 1], name[-length - 1 :]) if length else (name, "")
 
 
 def _shortened(name: str) -> str:
     """Cut before the extension, and never inside a character."""
     if len(name.encode()) <= MOST_BYTES:
         return name
-    extension = extension_of(name)
-    tail = f".{extension}" if extension else ""
-    stem = name[: len(name) - len(tail)] if tail else name
-    cut = stem.encode()[: MOST_BYTES - len(tail)].decode(errors="ignore").rstrip(" .")
-    return (cut or _FALLBACK) + tail
+    stem, tail = _divided(name)
+    return stem.encode()[: MOST_BYTES - len(tail)].decode(errors="ignore").rstrip(" .") + tail

@@ -28,8 +28,9 @@ class FileType:
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _ODF = "application/vnd.oasis.opendocument"
 _CFB = ("application/x-ole-storage",)
-# Any text may be kept as text: it is served as what it is named for, and browsers are told not to guess.
-_PLAIN = ("text/plain", "text/html", "image/svg+xml", "application/xml", "text/x-script")
+# Any text may be kept as text, but for what a browser would take for a page or a program if it ever guessed: that is
+# kept under its own name or not at all. Only Markdown may begin with HTML, and it is never shown inline.
+_PLAIN = ("text/plain",)
 TYPES: tuple[FileType, ...] = (
     FileType("image/jpeg", ("jpg", "jpeg"), "image", is_inline_safe=True),
     FileType("image/png", ("png",), "image", is_inline_safe=True),
@@ -61,8 +62,8 @@ TYPES: tuple[FileType, ...] = (
     FileType(f"{_ODF}.presentation", ("odp",), "document"),
     FileType("application/epub+zip", ("epub",), "document"),
     FileType("application/rtf", ("rtf",), "document"),
-    FileType("text/plain", ("txt", "log"), "text", is_inline_safe=True, looks_like=_PLAIN),
-    FileType("text/markdown", ("md",), "text", looks_like=_PLAIN),
+    FileType("text/plain", ("txt", "log"), "text", is_inline_safe=True),
+    FileType("text/markdown", ("md",), "text", looks_like=("text/plain", "text/html")),
     FileType("text/csv", ("csv",), "text", looks_like=_PLAIN),
     FileType("application/json", ("json",), "text", looks_like=_PLAIN),
     FileType("text/html", ("html", "htm"), "text"),
@@ -94,7 +95,7 @@ def of_media_type(media_type: str) -> FileType:
 def agree(extension: str, detected: str) -> str | None:
     """The media type of a file whose name ends so and whose bytes look so; None where the two do not belong together.
 
-    Any text may be called text, Markdown, CSV or JSON; what is called HTML or SVG has to look so.
+    Plain text may be called text, Markdown, CSV or JSON; HTML and SVG have to be called what they are.
     """
     named = _BY_EXTENSION.get(extension)
     if named is None or detected not in (named.media_type, *named.looks_like):

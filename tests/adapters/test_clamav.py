@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import io
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+import uvloop
 
 from edurise.adapters.clamav_scanner import ClamAvScanner
 from edurise.adapters.no_scanner import NoScanner
@@ -34,8 +35,28 @@ async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
 
 
 def scan(url: str, *chunks: bytes, timeout_s: float = 10.0, limit: int = LIMIT) -> Verdict:
-    scanner = ClamAvScanner(url, limit, timeout_s)
+    scanner = ClamAvScanner(url, limit, timeout_s, verdict_s=timeout_s)
     return asyncio.run(scanner.scan(stream(*chunks), sum(len(one) for one in chunks)))
+
+
+@contextlib.asynccontextmanager
+async def posing(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
+    """Something that listens where clamd should; its URL. All its connections have ended at the end of the block."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        try:
+            with contextlib.suppress(ConnectionError):  # the scanner may leave in the middle
+                await serve(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(take, "127.0.0.1", PORT + 1, limit=1024)
+    async with server:
+        yield f"tcp://127.0.0.1:{PORT + 1}"
+        async with asyncio.timeout(5):
+            await asyncio.gather(*tasks)
 
 
 def zipped(content: bytes) -> bytes:
@@ -60,6 +81,24 @@ def test_what_is_too_large_says_so(clamd: OwnClamd) -> None:
     assert scan("tcp://127.0.0.1:1", b"x" * 11, limit=10) == Verdict("not_scanned", "too_large")
 
 
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_an_early_answer_is_never_lost(clamd: OwnClamd, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """clamd closes while much is still to be sent to it: the write that fails must not cost the answer."""
+
+    async def run() -> set[Verdict]:
+        scanner = ClamAvScanner(clamd.url, LIMIT, 10.0)
+        return {await scanner.scan(stream(*([b"x" * 2**20] * 20)), 20 * 2**20) for _ in range(60)}
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(run()) == {Verdict("not_scanned", "too_large")}
+
+
+def test_a_socket_of_the_file_system_does_as_well(clamd: OwnClamd) -> None:
+    assert scan(clamd.local_url, EICAR).outcome == "infected"
+    assert scan(clamd.local_url, b"x" * 2**20) == Verdict("clean")
+    assert scan(clamd.local_url, *([b"x" * 2**20] * 20)) == Verdict("not_scanned", "too_large")
+
+
 def test_many_at_once(clamd: OwnClamd) -> None:
     async def run() -> list[Verdict]:
         scanner = ClamAvScanner(clamd.url, LIMIT)
@@ -78,7 +117,7 @@ def test_nobody_there_is_unavailable() -> None:
 
 def test_a_killed_daemon_is_unavailable_and_a_restarted_one_is_not(clamd: OwnClamd) -> None:
     async def run() -> None:
-        scanner = ClamAvScanner(clamd.url, LIMIT, 5.0)
+        scanner = ClamAvScanner(clamd.url, LIMIT, 5.0, verdict_s=5.0)
         sent = asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
@@ -97,37 +136,84 @@ def test_a_killed_daemon_is_unavailable_and_a_restarted_one_is_not(clamd: OwnCla
     assert scan(clamd.url, b"x").outcome == "clean"
 
 
-def test_a_source_that_fails_passes_its_error_on(clamd: OwnClamd) -> None:
+@pytest.mark.parametrize("failure", [KeyError, OSError, TimeoutError, EOFError])
+def test_a_source_that_fails_passes_its_error_on(clamd: OwnClamd, failure: type[Exception]) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"x"
-        raise KeyError("of the source")
+        raise failure("of the source")
 
-    with pytest.raises(KeyError):
+    with pytest.raises(failure, match="of the source"):
         asyncio.run(ClamAvScanner(clamd.url, LIMIT).scan(broken(), 10))
+
+
+def test_a_scan_that_is_given_up_leaves_no_connection() -> None:
+    async def run() -> None:
+        begun, rest = asyncio.Event(), bytearray(b"?")
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(len(b"zINSTREAM\0") + 4 + 1000)
+            begun.set()
+            rest[:] = await reader.read(-1)
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield b"x" * 1000
+            await asyncio.Event().wait()
+
+        async with posing(serve) as url:
+            scanning = asyncio.ensure_future(ClamAvScanner(url, LIMIT).scan(endless(), 1000))
+            await begun.wait()
+            scanning.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await scanning
+        assert rest == b""
+
+    asyncio.run(run())
+
+
+def test_a_daemon_that_takes_nothing_is_unavailable() -> None:
+    async def run() -> None:
+        done = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await done.wait()
+
+        async with posing(serve) as url:
+            scanner = ClamAvScanner(url, LIMIT, 0.3, verdict_s=60)
+            with pytest.raises(ScannerUnavailable, match="sending took more than"):
+                await scanner.scan(stream(*([b"x" * 2**20] * 40)), 40 * 2**20)
+            done.set()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
     ("answer", "closes"),
-    [(b"stream: what?\0", True), (b"", True), (b"x" * 10_000, True), (None, False), (b"stream: OK", True)],
-    ids=["nonsense", "nothing", "endless", "stalls", "cut off"],
+    [
+        (b"stream: what?\0", True),
+        (b"", True),
+        (b"x" * 10_000, True),
+        (b"x" * 10_000, False),
+        (None, False),
+        (b"stream: OK", True),
+        (b"stream: OK\0stream: X FOUND\0", True),
+        (b"COMMAND READ TIMED OUT\0", True),
+    ],
+    ids=["nonsense", "nothing", "long", "endless", "stalls", "cut off", "two", "error"],
 )
 def test_an_answer_that_is_none_is_unavailable(answer: bytes | None, closes: bool) -> None:
     async def run() -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(100)
+            await reader.readexactly(len(b"zINSTREAM\0") + 4 + 1000 + 4)
             if answer:
                 writer.write(answer)
-            if not closes:
-                await reader.read(-1)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+                await writer.drain()
+            if closes:
+                writer.write_eof()
+            await reader.read(-1)
 
-        server = await asyncio.start_server(serve, "127.0.0.1", PORT + 1)
-        async with server:
-            scanner = ClamAvScanner(f"tcp://127.0.0.1:{PORT + 1}", LIMIT, 0.5)
+        async with posing(serve) as url:
             with pytest.raises(ScannerUnavailable):
-                await scanner.scan(stream(b"x" * 1000), 1000)
+                await ClamAvScanner(url, LIMIT, 5.0, verdict_s=0.5).scan(stream(b"x" * 1000), 1000)
 
     asyncio.run(run())
 

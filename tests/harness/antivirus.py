@@ -26,6 +26,11 @@ class OwnClamd(OwnService):
     def url(self) -> str:
         return f"tcp://127.0.0.1:{self.port}"
 
+    @property
+    def local_url(self) -> str:
+        """Its socket in the file system."""
+        return f"unix://{self.directory / 'clamd.sock'}"
+
     def _prepare(self) -> None:
         super()._prepare()
         database = self.directory / "signatures"
@@ -36,6 +41,8 @@ class OwnClamd(OwnService):
             "TemporaryDirectory": self.directory,
             "TCPSocket": self.port,
             "TCPAddr": "127.0.0.1",
+            "LocalSocket": self.directory / "clamd.sock",
+            "FixStaleSocket": "yes",  # a killed one leaves it
             "Foreground": "yes",
             "StreamMaxLength": STREAM_MAX_BYTES,
         }
