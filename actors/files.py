@@ -12,8 +12,9 @@ from actors.schedule import job
 from edurise.authz import actor_principal
 from edurise.container import Container
 from edurise.errors import NotFound
-from edurise.files import cleaning, inspecting, resuming, service, sweeping
+from edurise.files import inspections, service, sweeping
 from edurise.files.events import FileArrived, FileWithdrawn, ObjectsForsaken
+from edurise.files.flows import cleaning, inspecting, resuming
 from edurise.files.keeping import INSPECT_AGAIN
 
 LOG = structlog.get_logger("files")
@@ -22,12 +23,12 @@ LOG = structlog.get_logger("files")
 @actor(on=FileArrived, fatal=(NotFound,))
 async def inspect(c: Container, event: FileArrived, hop: DeliveryHop) -> None:
     """Hash, malware, pictures; a store or a scanner that is away makes it come again."""
-    subject = await hop(inspecting.subject, event.file_id)
+    subject = await hop(inspections.subject, event.file_id)
     if subject is None:
         await hop.finish()
         return
     found = await inspecting.inspect(c, subject)
-    await hop(inspecting.conclude, subject, found, c.keeping, final=True)
+    await hop(inspections.conclude, subject, found, c.keeping, final=True)
 
 
 @actor(on=ObjectsForsaken)
@@ -65,7 +66,7 @@ async def inspect_again(c: Container) -> None:
     """Ask once more for inspections that were given up: the scanner was away for longer than a delivery is tried."""
     for found in await c.db.system(sweeping.due_inspections):
         who = actor_principal(found["tenant_id"])
-        await c.db.run(who, inspecting.ask_again, found["id"], INSPECT_AGAIN)
+        await c.db.run(who, inspections.ask_again, found["id"], INSPECT_AGAIN)
 
 
 @job(every_s=3600)

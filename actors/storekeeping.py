@@ -14,9 +14,9 @@ import typer
 
 from edurise.adapters.refusals import Refused
 from edurise.errors import NotFound
-from edurise.files import moving, verifying
+from edurise.files.flows import moving, verifying
+from edurise.files.flows.verifying import Verified
 from edurise.files.ports import StoreUnavailable
-from edurise.files.verifying import Verified
 from edurise.tenants import queries as tenants
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from tornado.httputil import format_timestamp
 from edurise.adapters.zip_stream import archive_bytes, zipped
 from edurise.errors import Upstream
 from edurise.files import naming
+from edurise.files.flows.serving import Sending, content_type, store_of
+from edurise.files.flows.zipping import Member
 from edurise.files.ports import ObjectMissing, StoreUnavailable
 from edurise.files.ranges import Asked
-from edurise.files.serving import Sending, content_type, store_of
-from edurise.files.zipping import Member
 from handlers.base import RestHandler
 from handlers.bytes_out import ClientGone, Outlet, open_file
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from edurise.files import directing, flows
+from edurise.files.flows import arriving, directing
 from edurise.files.permissions import Files
 from handlers.files.linking import LinkingHandler
 from handlers.files.uploads import KEEPING
@@ -50,7 +50,7 @@ class DirectUploadHandler(LinkingHandler):
     @permit(Files.UPLOAD)
     @describe(summary="Give an upload to the store up", tags=TAGS, shape="none", errors=["STORE_UNAVAILABLE"])
     async def delete(self, id: UUID) -> None:  # noqa: A002 - the name in the path
-        await flows.give_up(self.c, self.who, id)
+        await arriving.give_up(self.c, self.who, id)
         self.reply(200)
 
 

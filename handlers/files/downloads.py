@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from edurise.files import serving, zipping
+from edurise.files.flows import serving, zipping
+from edurise.files.flows.zipping import Skipped
 from edurise.files.permissions import Files
-from edurise.files.zipping import Skipped
 from edurise.texts.catalogue import text
 from handlers.guards import describe, permit, public
 from handlers.sending import SendingHandler

@@ -12,9 +12,9 @@ from uuid import UUID
 from tornado.httputil import format_timestamp
 
 from edurise.errors import Invalid, PreconditionFailed, Problem, UnsupportedMedia
-from edurise.files import flows, resuming
+from edurise.files.flows import arriving, resuming
+from edurise.files.flows.resuming import ALGORITHMS, Checksum, Progress
 from edurise.files.permissions import Files
-from edurise.files.resuming import ALGORITHMS, Checksum, Progress
 from edurise.streams import Pipe
 from handlers.callers import public_base
 from handlers.files.uploads import KEEPING
@@ -167,7 +167,7 @@ class TusUploadHandler(TusHandler):
         errors=["STORE_UNAVAILABLE", "TUS_VERSION_NOT_SUPPORTED"],
     )
     async def delete(self, id: UUID) -> None:  # noqa: A002 - the name in the path
-        await flows.give_up(self.c, self.who, id)
+        await arriving.give_up(self.c, self.who, id)
         self.set_status(204)
         self.clear_header("Content-Type")
         self.finish()

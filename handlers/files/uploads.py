@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from edurise.authz import About
-from edurise.files import flows, queries, service, uploads
+from edurise.files import queries, service, uploads
+from edurise.files.flows import arriving
 from edurise.files.permissions import Files
 from edurise.streams import Pipe
 from handlers.files.linking import LinkingHandler
@@ -73,7 +74,7 @@ class FilesHandler(ReceivingHandler, LinkingHandler):
     async def receive(self, pipe: Pipe) -> Any:
         form = Form(self.request.headers.get("Content-Type", ""), pipe)
         length = self.announced_length()
-        return await flows.receive(self.c, self.who, form, length, read_fields, self.idempotency_key(), self.links)
+        return await arriving.receive(self.c, self.who, form, length, read_fields, self.idempotency_key(), self.links)
 
 
 class FileHandler(LinkingHandler):

@@ -17,7 +17,8 @@ from uuid_utils.compat import uuid7
 from actors import storekeeping
 from edurise.adapters.provision import DatabaseUrls
 from edurise.adapters.refusals import Refused
-from edurise.files import cleaning, keys, moving, verifying
+from edurise.files import keys
+from edurise.files.flows import cleaning, moving, verifying
 from edurise.tenants import queries as tenants
 from tests.harness.errands import run_actors
 from tests.harness.filing import FILES, TEXT, column, kept, picture, settle, upload

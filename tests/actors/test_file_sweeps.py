@@ -16,7 +16,8 @@ from actors.files import end_uploads, sweep_bytes, sweep_rows
 from actors.schedule import load_jobs
 from edurise.authz import actor_principal
 from edurise.db import rows
-from edurise.files import cleaning, keys, resuming, sweeping
+from edurise.files import keys, sweeping
+from edurise.files.flows import cleaning, resuming
 from edurise.files.permissions import Files
 from edurise.files.ports import ObjectMissing
 from tests.harness.errands import run_actors

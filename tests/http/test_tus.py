@@ -17,7 +17,8 @@ from sqlalchemy import text
 from actors.files import end_uploads
 from edurise.authz import About
 from edurise.errors import Conflict, Upstream
-from edurise.files import cleaning, holding, resuming
+from edurise.files import holding
+from edurise.files.flows import cleaning, resuming
 from edurise.files.permissions import Files
 from edurise.files.ports import StoreUnavailable
 from tests.harness.client import Answer

@@ -22,8 +22,8 @@ from tornado.simple_httpclient import HTTPStreamClosedError
 from edurise.adapters.provision import DatabaseUrls
 from edurise.adapters.zip_stream import archive_bytes, zipped
 from edurise.files import naming
+from edurise.files.flows.zipping import SKIPPED_NAME, Member, unique_names
 from edurise.files.ports import StoreUnavailable
-from edurise.files.zipping import SKIPPED_NAME, Member, unique_names
 from tests.harness.client import Answer
 from tests.harness.filing import FILES, TEXT, column, kept, settle, shared
 from tests.harness.machine import require

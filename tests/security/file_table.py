@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from edurise.authz import About
-from edurise.files import categories, queries, resuming, service
+from edurise.files import categories, queries, service
+from edurise.files.flows import resuming
 from edurise.files.links import Links
 from edurise.files.permissions import Files
 from tests.harness.errands import run_actors

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from edurise.authz import Principal
 from edurise.db import rows
 from edurise.errors import Conflict, DomainError
-from edurise.files import opening, serving
+from edurise.files import opening
+from edurise.files.flows import serving
 from edurise.files.models import File
 from edurise.files.opening import Opened, Wish
 from edurise.ports import Quotas

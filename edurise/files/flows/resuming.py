@@ -20,7 +20,8 @@ from uuid_utils.compat import uuid7
 
 from edurise.authz import Principal
 from edurise.errors import ChecksumMismatch, Conflict, Invalid, Upstream
-from edurise.files import flows, holding, keys, uploads
+from edurise.files import holding, keys, uploads
+from edurise.files.flows import arriving
 from edurise.files.ports import FileStore, ObjectMissing, Part, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -53,17 +54,17 @@ class Progress:
 
 async def create(c: Container, who: Principal, name: str, size: int, data: Mapping[str, Any]) -> Progress:
     """Begin an upload of ``size`` bytes; its file is ``uploading`` from now on. Raises as ``uploads.begin``."""
-    owner, about = flows.aimed(who, data)
+    owner, about = arriving.aimed(who, data)
     begun = await c.db.run(owner, uploads.begin, "tus", name, size, data, c.keeping, about=about)
     if size == 0:  # nothing more will come
-        await flows.put(c.stores[begun["store"]], begun["key"], _nothing())
+        await arriving.put(c.stores[begun["store"]], begun["key"], _nothing())
         await complete(c, who, begun["id"])
     return Progress(begun["id"], 0, size, begun["expires_at"])
 
 
 async def progress(c: Container, who: Principal, upload_id: UUID) -> Progress:
     """How far an upload has come. Raises NotFound (UPLOAD_GONE)."""
-    return _progress(await flows.of_upload(c, who, upload_id, holding.open_upload, "tus"))
+    return _progress(await arriving.of_upload(c, who, upload_id, holding.open_upload, "tus"))
 
 
 async def append(
@@ -81,7 +82,7 @@ async def append(
     were announced, FILE_TYPE_MISMATCH), ChecksumMismatch and Upstream (STORE_UNAVAILABLE).
     """
     holder = uuid7()
-    found = await flows.of_upload(c, who, upload_id, holding.hold, holder)
+    found = await arriving.of_upload(c, who, upload_id, holding.hold, holder)
     come: int = found["offset_bytes"]
     try:
         if offset != come:
@@ -93,7 +94,7 @@ async def append(
     except (StoreUnavailable, ObjectMissing) as failed:
         raise Upstream("STORE_UNAVAILABLE") from failed
     finally:
-        await flows.of_upload(c, who, upload_id, holding.let_go, holder)
+        await arriving.of_upload(c, who, upload_id, holding.let_go, holder)
     if come == found["size_bytes"]:
         await complete(c, who, upload_id)
     return Progress(upload_id, come, found["size_bytes"], found["expires_at"])
@@ -104,20 +105,20 @@ async def complete(c: Container, who: Principal, upload_id: UUID) -> None:
 
     Raises Invalid (FILE_TYPE_MISMATCH), after which nothing is left, and Upstream (STORE_UNAVAILABLE).
     """
-    found = await flows.of_upload(c, who, upload_id, uploads.whole)
+    found = await arriving.of_upload(c, who, upload_id, uploads.whole)
     if found["state"] != "open":
         return
     store = c.stores[found["store"]]
     try:
         if found["parts"]:
             await store.join_parts(found["key"], found["store_upload"], found["parts"])
-        media_type = await flows.looked_at(c, store, found["key"], found["size_bytes"], found["name"])
+        media_type = await arriving.looked_at(c, store, found["key"], found["size_bytes"], found["name"])
     except (StoreUnavailable, ObjectMissing) as failed:
         raise Upstream("STORE_UNAVAILABLE") from failed
     except Invalid:
-        await flows.give_up(c, who, upload_id)
+        await arriving.give_up(c, who, upload_id)
         raise
-    await flows.of_upload(c, who, upload_id, uploads.finish, media_type, c.keeping)
+    await arriving.of_upload(c, who, upload_id, uploads.finish, media_type, c.keeping)
 
 
 class _Appending:
@@ -197,7 +198,7 @@ class _Appending:
     async def _store_part(self) -> None:
         if self._store_upload is None:
             self._store_upload = await self._store.begin_parts(self._found["key"])
-            await flows.of_upload(self._c, self._who, self._found["id"], holding.begun_parts, self._store_upload)
+            await arriving.of_upload(self._c, self._who, self._found["id"], holding.begun_parts, self._store_upload)
         size = self._spool.size
         part = await self._store.put_part(
             self._found["key"], self._store_upload, len(self._parts) + 1, self._spool.chunks(), size
@@ -208,7 +209,7 @@ class _Appending:
 
     async def _advance(self, tail: tuple[str, int] | None) -> None:
         added, self._added = self._added, []
-        await flows.of_upload(
+        await arriving.of_upload(
             self._c, self._who, self._found["id"], holding.advance, self._holder, self.offset, added, tail
         )
 
@@ -216,7 +217,7 @@ class _Appending:
         while True:
             await asyncio.sleep(RENEW_S)
             with contextlib.suppress(Conflict):  # who lost it hears so from its next ``advance``
-                await flows.of_upload(self._c, self._who, self._found["id"], holding.hold, self._holder)
+                await arriving.of_upload(self._c, self._who, self._found["id"], holding.hold, self._holder)
 
 
 class _Spool:

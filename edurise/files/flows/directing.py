@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from edurise.authz import About, Principal
 from edurise.errors import Conflict, Invalid, Oversize, Upstream
-from edurise.files import flows, holding, queries, uploads
+from edurise.files import holding, queries, uploads
+from edurise.files.flows import arriving
 from edurise.files.keeping import Keeping
 from edurise.files.links import Links
 from edurise.files.permissions import Files
@@ -36,7 +37,7 @@ async def begin(c: Container, who: Principal, data: Mapping[str, Any]) -> dict[s
     (DIRECT_UPLOAD_UNAVAILABLE) where the store takes nothing from clients, Oversize for more than ``MOST_PARTS`` parts.
     """
     fields = {name: value for name, value in data.items() if name not in ("filename", "size")}
-    owner, about = flows.aimed(who, data)
+    owner, about = arriving.aimed(who, data)
     store = await c.db.run(owner, _store_name, c.keeping, about=about)
     _check(c.stores[store], data["size"])
     begun = await c.db.run(
@@ -51,7 +52,7 @@ async def status(c: Container, who: Principal, upload_id: UUID, first: int) -> d
 
     Raises NotFound (UPLOAD_GONE) and Upstream (STORE_UNAVAILABLE).
     """
-    found = await flows.of_upload(c, who, upload_id, holding.open_upload, "direct")
+    found = await arriving.of_upload(c, who, upload_id, holding.open_upload, "direct")
     store = c.stores[found["store"]]
     if found["state"] == "done":
         return _told(c, found, store.part_bytes, [], [])
@@ -79,7 +80,7 @@ async def complete(c: Container, who: Principal, upload_id: UUID, links: Links) 
     Raises NotFound (UPLOAD_GONE), Conflict (UPLOAD_INCOMPLETE) as long as a part is missing, Invalid
     (FILE_TYPE_MISMATCH), after which nothing is left, and Upstream (STORE_UNAVAILABLE).
     """
-    found = await flows.of_upload(c, who, upload_id, holding.open_upload, "direct")
+    found = await arriving.of_upload(c, who, upload_id, holding.open_upload, "direct")
     if found["state"] == "open":
         await _join(c, who, found)
     shown: dict[str, Any] = await c.db.run(
@@ -90,7 +91,7 @@ async def complete(c: Container, who: Principal, upload_id: UUID, links: Links) 
 
 async def _join(c: Container, who: Principal, found: Mapping[str, Any]) -> None:
     store, key, size = c.stores[found["store"]], found["key"], found["size_bytes"]
-    name = (await flows.of_upload(c, who, found["id"], uploads.named))["name"]
+    name = (await arriving.of_upload(c, who, found["id"], uploads.named))["name"]
     try:
         parts = await _parts(store, found)
         if parts is not None:
@@ -99,13 +100,13 @@ async def _join(c: Container, who: Principal, found: Mapping[str, Any]) -> None:
             await store.join_parts(key, found["store_upload"], parts)
         if await store.size(key) != size:
             raise Upstream("STORE_UNAVAILABLE")
-        media_type = await flows.looked_at(c, store, key, size, name)
+        media_type = await arriving.looked_at(c, store, key, size, name)
     except (StoreUnavailable, ObjectMissing) as failed:
         raise Upstream("STORE_UNAVAILABLE") from failed
     except Invalid:
-        await flows.give_up(c, who, found["id"])
+        await arriving.give_up(c, who, found["id"])
         raise
-    await flows.of_upload(c, who, found["id"], uploads.finish, media_type, c.keeping)
+    await arriving.of_upload(c, who, found["id"], uploads.finish, media_type, c.keeping)
 
 
 async def _parts(store: FileStore, found: Mapping[str, Any]) -> Sequence[Part] | None:
@@ -123,7 +124,7 @@ async def _begun(c: Container, who: Principal, upload_id: UUID, key: str, store:
         name = await store.begin_parts(key)
     except StoreUnavailable as failed:
         raise Upstream("STORE_UNAVAILABLE") from failed
-    await flows.of_upload(c, who, upload_id, holding.begun_parts, name)
+    await arriving.of_upload(c, who, upload_id, holding.begun_parts, name)
     return name
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from edurise.files import cleaning, sweeping
+from edurise.files import sweeping
+from edurise.files.flows import cleaning
 from edurise.files.ports import FileStore, ObjectMissing, Stored, StoreUnavailable
 from edurise.files.reading import Reading
 

@@ -18,8 +18,9 @@ from uuid_utils.compat import uuid7
 
 from edurise import audit, outbox
 from edurise.authz import Principal, actor_principal
-from edurise.files import cleaning, keys, sweeping
+from edurise.files import keys, sweeping
 from edurise.files.events import ObjectsForsaken
+from edurise.files.flows import cleaning
 from edurise.files.models import File
 from edurise.files.ports import FileStore, ObjectMissing, StoreUnavailable
 from edurise.files.reading import Reading

@@ -1,0 +1,1 @@
+"""What takes a store, a scanner or a cache beside the database: alternating hops and ports."""
