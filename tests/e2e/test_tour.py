@@ -90,9 +90,9 @@ def test_the_tour_of_the_readme(checkout: Path) -> None:
         timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    prepared, login, found, refused, greeting, bought, told, listed, studied, joined, taught, asked, switched, left = (
-        part.strip().splitlines() for part in done.stdout.split(f"{BETWEEN}\n")[:-1]
-    )
+    parts = [part.strip().splitlines() for part in done.stdout.split(f"{BETWEEN}\n")[:-1]]
+    prepared, login, found, refused, greeting, bought, told, listed = parts[:8]
+    studied, joined, taught, asked, kept, switched, left = parts[8:]
     assert prepared == left == []
     assert login == ["Selin Kaya"]
     assert found == ["Python for People with Spreadsheets", "Riverside Academy", "49.0", "USD"]
@@ -112,6 +112,7 @@ def test_the_tour_of_the_readme(checkout: Path) -> None:
     assert asked[-3] == "done"
     assert [line.split()[0] for line in asked[-2:]] == ["user", "assistant"]
     assert "“" in "".join(asked), "the embedded tutor quotes"
+    assert kept == ["Slice, zip, enumerate.", "1"]
     assert switched == ["Riverside Academy"]
 
 
