@@ -18,7 +18,6 @@ from edurise.adapters.clock import SystemClock
 from edurise.adapters.embedded_tutor import EmbeddedTutor
 from edurise.adapters.folder_mailer import FolderMailer
 from edurise.adapters.limiters import RedisLimiter
-from edurise.adapters.local_store import LocalStore
 from edurise.adapters.magic_detector import MagicDetector
 from edurise.adapters.no_scanner import NoScanner
 from edurise.adapters.openai_tutor import OpenAITutor
@@ -27,10 +26,11 @@ from edurise.adapters.readiness import Readiness
 from edurise.adapters.redis_announcer import RedisAnnouncer
 from edurise.adapters.redis_answers import RedisAnswers
 from edurise.adapters.redis_streams import RedisStreams
-from edurise.adapters.s3_store import S3Store
 from edurise.adapters.sandbox_gateway import SandboxGateway
-from edurise.adapters.sealed_blocks import EncryptionKey
 from edurise.adapters.smtp_mailer import SmtpMailer, smtp_settings
+from edurise.adapters.stores.local_store import LocalStore
+from edurise.adapters.stores.s3_store import S3Store
+from edurise.adapters.stores.sealed_blocks import EncryptionKey
 from edurise.adapters.stripe_gateway import StripeGateway
 from edurise.ai.ports import Tutor
 from edurise.config import Settings, SettingsError

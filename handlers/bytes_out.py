@@ -22,7 +22,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import RequestHandler
 
-from edurise.adapters.disk_threads import DiskThreads
+from edurise.adapters.stores.disk_threads import DiskThreads
 from edurise.files.ports import ObjectMissing, StoreUnavailable
 
 STALL_S = 60.0

@@ -18,7 +18,7 @@ from benchmarks.processes import cpu_s
 from benchmarks.registry import Measured, figure
 from benchmarks.stage import RUNS, SECRET, Stage, median, spread
 from edurise.adapters.clock import SystemClock
-from edurise.adapters.local_store import LocalStore
+from edurise.adapters.stores.local_store import LocalStore
 from edurise.db import Database, Urls
 from edurise.files import keys
 from edurise.files.links import Link, LinkSigner

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from stream_zip import NO_COMPRESSION_64, MemberFile, stream_zip
 
-from edurise.adapters.disk_threads import DiskThreads
+from edurise.adapters.stores.disk_threads import DiskThreads
 from edurise.files.flows.zipping import Member
 
 _CHUNK_BYTES = 1_048_576

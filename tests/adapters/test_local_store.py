@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from edurise.adapters.clock import SetClock
-from edurise.adapters.disk_threads import DiskThreads
-from edurise.adapters.local_store import LocalStore
-from edurise.adapters.sealed_blocks import EncryptionKey
-from edurise.adapters.store_files import Draft
+from edurise.adapters.stores.disk_threads import DiskThreads
+from edurise.adapters.stores.local_store import LocalStore
+from edurise.adapters.stores.sealed_blocks import EncryptionKey
+from edurise.adapters.stores.store_files import Draft
 from edurise.files.ports import ObjectMissing, StoreUnavailable
 from tests.harness.shelf import MIB, BrokenSource, Run, Shelf, failing, new_key, noise, stream
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from edurise.adapters import s3_reading
 from edurise.adapters.resilience import CircuitBreaker
-from edurise.adapters.s3_bucket import S3Bucket
-from edurise.adapters.s3_store import S3Store
+from edurise.adapters.stores import s3_reading
+from edurise.adapters.stores.s3_bucket import S3Bucket
+from edurise.adapters.stores.s3_store import S3Store
 from edurise.files.ports import ObjectMissing, Part, StoreUnavailable
 from tests.harness.object_storage import REGION, OwnSeaweed
 from tests.harness.shelf import MIB, Shelf, new_key, noise, stream
@@ -447,7 +447,7 @@ def test_bodies_travel_with_their_checksum(bench: Bench) -> None:
 def test_other_bytes_than_were_sent_are_not_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with bench.shelf(timeout_s=20.0) as shelf:
-            monkeypatch.setattr("edurise.adapters.spool.Spool.digest", "0" * 32)
+            monkeypatch.setattr("edurise.adapters.stores.spool.Spool.digest", "0" * 32)
             with pytest.raises(StoreUnavailable, match="checksum"):
                 await shelf.put(b"small")
 

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from edurise.adapters import s3_reading
-from edurise.adapters.s3_store import S3Store
+from edurise.adapters.stores import s3_reading
+from edurise.adapters.stores.s3_store import S3Store
 from edurise.files.ports import Part
 from tests.harness.object_storage import REGION, OwnSeaweed
 from tests.harness.shelf import Shelf, new_key, noise

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edurise.adapters.sealed_blocks import (
+from edurise.adapters.stores.sealed_blocks import (
     BLOCK_BYTES,
     HEADER_BYTES,
     TAG_BYTES,

@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 
 from edurise.adapters.clock import SystemClock
-from edurise.adapters.local_store import LocalStore
-from edurise.adapters.s3_store import S3Store
-from edurise.adapters.sealed_blocks import EncryptionKey
+from edurise.adapters.stores.local_store import LocalStore
+from edurise.adapters.stores.s3_store import S3Store
+from edurise.adapters.stores.sealed_blocks import EncryptionKey
 from edurise.files.ports import FileStore, ObjectMissing, Part, StoreUnavailable
 from tests.harness.object_storage import REGION
 from tests.harness.shelf import MIB, BrokenSource, Shelf, failing, new_key, noise, stream, waiting

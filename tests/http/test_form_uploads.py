@@ -16,6 +16,7 @@ from edurise.adapters.provision import DatabaseUrls
 from edurise.files.ports import StoreUnavailable
 from edurise.tenants.limits import Limits
 from edurise.tenants.quotas import PlanQuotas
+from handlers import receiving
 from tests.harness.filing import FILES, TEXT, column, form, upload
 from tests.harness.raw import send
 from tests.harness.waiting import eventually
@@ -288,6 +289,23 @@ async def test_a_client_that_goes_away_leaves_nothing(world: World, teacher: Som
     await writer.drain()
     await eventually(lambda: rows(world, teacher)["open"] == 1, "the upload has begun")
     writer.transport.abort()
+    await eventually(lambda: rows(world, teacher) == NOTHING, "the upload is given up")
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_stands_still_is_dropped_and_leaves_nothing(
+    world: World, teacher: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "STALL_S", 0.2)
+    body, media = form(b"x" * 300_000, "k.txt", {"category": "documents"})
+    address = urlsplit(world.base_url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = f"POST {FILES} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {teacher.access}\r\nContent-Type: {media}\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:200_000])
+    await writer.drain()
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
     await eventually(lambda: rows(world, teacher) == NOTHING, "the upload is given up")
 
 

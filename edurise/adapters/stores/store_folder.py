@@ -21,8 +21,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from edurise.adapters.sealed_blocks import BlocksBroken, EncryptionKey, plain_bytes
-from edurise.adapters.store_files import EPOCH, SEALED, STORE, Draft, Root, StoredFile, flat
+from edurise.adapters.stores.sealed_blocks import BlocksBroken, EncryptionKey, plain_bytes
+from edurise.adapters.stores.store_files import EPOCH, SEALED, STORE, Draft, Root, StoredFile, flat
 from edurise.files.keys import checked
 from edurise.files.ports import ObjectMissing, Part, Stored, StoreUnavailable, Unfinished
 from edurise.ports import Clock

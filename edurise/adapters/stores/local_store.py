@@ -14,10 +14,10 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from edurise.adapters.disk_threads import DiskThreads
-from edurise.adapters.sealed_blocks import BlocksBroken, EncryptionKey
-from edurise.adapters.store_files import STORE
-from edurise.adapters.store_folder import StoreFolder
+from edurise.adapters.stores.disk_threads import DiskThreads
+from edurise.adapters.stores.sealed_blocks import BlocksBroken, EncryptionKey
+from edurise.adapters.stores.store_files import STORE
+from edurise.adapters.stores.store_folder import StoreFolder
 from edurise.files.keys import checked
 from edurise.files.ports import ObjectMissing, Part, Stored, StoreUnavailable, Unfinished
 from edurise.ports import Clock

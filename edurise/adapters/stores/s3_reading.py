@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edurise.adapters.s3_bucket import S3Bucket, told
-from edurise.adapters.s3_client import NETWORK, STORE, S3Calls, unavailable
+from edurise.adapters.stores.s3_bucket import S3Bucket, told
+from edurise.adapters.stores.s3_client import NETWORK, STORE, S3Calls, unavailable
 from edurise.files.keys import checked
 from edurise.files.ports import Part, Stored, StoreUnavailable, Unfinished
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edurise.adapters.s3_client import STORE, Refused, S3Calls
-from edurise.adapters.spool import Spool
+from edurise.adapters.stores.s3_client import STORE, Refused, S3Calls
+from edurise.adapters.stores.spool import Spool
 from edurise.files.ports import ObjectMissing, Part, StoreUnavailable
 
 if TYPE_CHECKING:

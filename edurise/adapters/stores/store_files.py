@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from edurise.adapters.sealed_blocks import EncryptionKey, Opened, Sealer
+from edurise.adapters.stores.sealed_blocks import EncryptionKey, Opened, Sealer
 from edurise.files.keys import checked
 from edurise.files.ports import ObjectMissing, StoreUnavailable
 from edurise.ports import Clock

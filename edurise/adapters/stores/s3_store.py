@@ -14,12 +14,12 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edurise.adapters.disk_threads import DiskThreads
 from edurise.adapters.resilience import CircuitBreaker, RetryBudget
-from edurise.adapters.s3_bucket import S3Bucket
-from edurise.adapters.s3_client import STORE, S3Calls, connect
-from edurise.adapters.s3_reading import Download, pages_of_objects, pages_of_uploads, parts_of
-from edurise.adapters.spool import Intake, Spool
+from edurise.adapters.stores.disk_threads import DiskThreads
+from edurise.adapters.stores.s3_bucket import S3Bucket
+from edurise.adapters.stores.s3_client import STORE, S3Calls, connect
+from edurise.adapters.stores.s3_reading import Download, pages_of_objects, pages_of_uploads, parts_of
+from edurise.adapters.stores.spool import Intake, Spool
 from edurise.files.keys import checked
 from edurise.files.ports import ObjectMissing, Part, Stored, StoreUnavailable, Unfinished
 
