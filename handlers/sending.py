@@ -22,7 +22,8 @@ from handlers.bytes_out import ClientGone, Outlet, open_file
 LOG = structlog.get_logger("edurise.web")
 Work = Callable[[Outlet], Coroutine[Any, Any, None]]
 
-_FOR_GOOD = "public, max-age=31536000, immutable"
+_FOR_GOOD_S = 31_536_000
+_FOR_GOOD = f"public, max-age={_FOR_GOOD_S}, immutable"
 _ASK_AGAIN = "private, no-cache"
 _NOTHING = "default-src 'none'; sandbox"
 # A browser's own player asks for the file again, from the page that it made; without an origin it may not.
@@ -91,7 +92,7 @@ class SendingHandler(RestHandler):
         self.set_status(200 if found.way == "accel" else plan.status)
         self.set_header("ETag", f'"{file.etag}"')
         self.set_header("Last-Modified", format_timestamp(file.modified_at))
-        self.set_header("Cache-Control", _FOR_GOOD if found.reach == "public" else _ASK_AGAIN)
+        self.set_header("Cache-Control", self._caching(found))
         self.set_header("Vary", "Origin")
         self.set_header("Content-Type", content_type(file.media_type))
         self.set_header("Content-Disposition", naming.disposition(file.disposition, file.name))
@@ -107,6 +108,15 @@ class SendingHandler(RestHandler):
             self.set_header("Content-Range", plan.content_range)
         if plan.status != 304:
             self.set_header("Content-Length", str(plan.length))
+
+    def _caching(self, found: Sending) -> str:
+        """A public file may be kept for good, but no longer than it is available."""
+        if found.reach != "public":
+            return _ASK_AGAIN
+        if found.file.expires_at is None:
+            return _FOR_GOOD
+        left = int((found.file.expires_at - self.c.clock.now()).total_seconds())
+        return f"public, max-age={max(0, min(left, _FOR_GOOD_S))}"
 
     def _resource_policy(self, found: Sending) -> str:
         """Who may embed it. A signed link is shown by the pages that it was made for, which may be elsewhere."""

@@ -55,6 +55,7 @@ class Opened:
     etag: str
     disposition: Disposition
     modified_at: datetime
+    expires_at: datetime | None
 
 
 def open_file(session: Session, who: Principal, file_id: UUID, wish: Wish, quotas: Quotas) -> Opened:
@@ -96,6 +97,7 @@ def _opened(found: dict[str, Any], variant: str) -> Opened:
         etag=etag,
         disposition="inline" if variant != "attachment" and is_safe else "attachment",
         modified_at=found["updated_at"],
+        expires_at=found["expires_at"],
     )
 
 

@@ -419,6 +419,10 @@ async def test_a_public_file_is_kept_for_good(
         got = await here.anonymous.get(path)
         assert (got.status, got.content) == (200, CONTENT)
         assert got.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        settle(here, file_id, CONTENT, expires_at=here.clock.now() + timedelta(hours=1))
+        got = await here.anonymous.get(path)  # no cache keeps it for longer than it is available
+        assert got.headers["Cache-Control"] == "public, max-age=3600"
+        settle(here, file_id, CONTENT, expires_at=None)
         assert got.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
         assert got.headers["Content-Disposition"].startswith("inline")
         tag = got.headers["ETag"]
