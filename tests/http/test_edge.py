@@ -160,7 +160,7 @@ async def test_a_browser_of_the_ui_may_and_of_another_site_may_not(world: World)
         allowed = preflight.headers["Access-Control-Allow-Headers"].split(", ")
         assert {"authorization", "content-type", "x-tenant-id", "x-request-id", "idempotency-key"} <= set(allowed)
         methods = preflight.headers["Access-Control-Allow-Methods"].split(", ")
-        assert {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} == set(methods)
+        assert {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} == set(methods)
         assert "Access-Control-Allow-Credentials" not in preflight.headers
     for origin in ("https://evil.example", "null", "http://localhost:3000.evil.example", "http://localhost"):
         answer = await world.anonymous.get(f"{API}/courses/?page=1", Origin=origin)

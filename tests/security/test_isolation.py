@@ -14,7 +14,9 @@ from sqlalchemy.pool import NullPool
 
 from edurise.adapters.provision import DatabaseUrls
 from tests.harness.client import Client
+from tests.harness.filing import shared
 from tests.harness.world import Someone, World
+from tests.security.file_table import file_scene
 from tests.security.scene import School, conversation, learner, payment, row_counts, school
 
 API = "/api/v1"
@@ -154,7 +156,21 @@ def granted(connection: Connection, privilege: str, *, column: str | None = None
 TENANTS = ["activity", "audit_log", "course_deltas", "courses", "enrollments", "entitlements", "lessons", "memberships"]
 TENANTS += ["modules", "payments", "standings", "teacher_applications"]
 
+TENANTS += ["file_accesses", "file_shares", "files", "quota_holds", "quota_usage"]
+
+# Rows of persons: the administrator of the tests below sees none of them.
+UPLOADS = ["upload_parts", "uploads"]
+# Holds rows of the platform too, which belong to nobody and are everybody's; deliveries have a column grant for actors.
+PLATFORM = ["categories", "deliveries", "file_categories"]
 TALKS = ["ai_conversations", "ai_messages", "ai_questions"]
+
+
+async def files(world: World, at: School) -> None:
+    """A file of the teacher that was shared and opened, a category of the school, and an upload under way."""
+    found = await file_scene(world, at)
+    shared(world, UUID(found["private_file"]), at.student)
+    opened = await world.of(at.student).get(f"{API}/file-uploads/{found['private_file']}/download/")
+    assert opened.status == 200
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +186,7 @@ def two(world: World, io_loop: Any) -> tuple[School, School, Someone]:
             world.notification(pupil)
             conversation(world, pupil, at.free)
             await world.of(at.administrator).post(f"{API}/teacher-approvals/{at.application}/approve/")
+            await files(world, at)
         last = await learner(world, one.free)
         world.notification(last)
         return one, other, last
@@ -187,8 +204,7 @@ def test_without_an_organization_there_are_no_rows(two: Any, database: DatabaseU
     with application(database) as connection:
         tables = granted(connection, "SELECT")
         assert set(TENANTS) <= set(tables)
-        # Categories of the platform belong to nobody and are everybody's. Deliveries have a column grant for actors.
-        found = {name: count(connection, name) for name in tables if name not in ("categories", "deliveries")}
+        found = {name: count(connection, name) for name in tables if name not in PLATFORM}
         assert found == dict.fromkeys(found, 0)
         assert count(connection, "deliveries", "tenant_id IS NOT NULL") == 0
 
@@ -225,7 +241,7 @@ def test_no_row_can_be_written_into_or_moved_to_another_organization(two: Any, d
                 connection.execute(text(copied), {"tenant": other.id})
         for table in granted(connection, "UPDATE", column="tenant_id"):
             # Deliveries grant a column; the administrator has no row of a person's that could be moved.
-            if table in ("deliveries", "notifications", *TALKS):
+            if table in ("deliveries", "notifications", *TALKS, *UPLOADS):
                 continue
             with pytest.raises(ProgrammingError, match="row-level security"), connection.begin_nested():
                 connection.execute(text(f"UPDATE {table} SET tenant_id = :tenant"), {"tenant": other.id})
