@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 from edurise.errors import Invalid, Problem
@@ -22,7 +21,7 @@ from schemas.base import (
     load,
     made,
 )
-from schemas.files import FileFields
+from schemas.files import FileFields, FileOut
 
 MOST_METADATA = 16 * 1024
 # What clients add of themselves, and nothing is made of: types are read off the bytes.
@@ -64,14 +63,14 @@ class DirectUploadOut(OutSchema):
     """An upload to the store: which parts it has, and links for those that are missing, from the first on."""
 
     upload_id = Id()
-    file_id = Id()
+    file = Nested(FileOut)
     size = Int(max=2**53)
     part_size = Int(max=2**53)
     part_count = Int(max=10_000)
     stored = ListOf(Nested(PartOut), max=10_000)
     parts = ListOf(Nested(PartLinkOut), max=100)
     expires_at = Instant()
-    links_expire_at = Instant()
+    url_expires_at = Instant()
 
 
 class PartsQuery(QuerySchema):
@@ -92,7 +91,7 @@ def read_metadata(header: str) -> dict[str, Any]:
             raise _malformed()
         try:
             given[key] = base64.b64decode(value.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, not ASCII, or no UTF-8 in it
             raise _malformed() from None
     name = given.pop("name", "")
     name = given.get("filename") or name

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -43,40 +43,59 @@ _ROW = select(
     Upload.expires_at,
 )
 _HELD = text("""
-UPDATE uploads SET holder = :holder, held_until = :until, updated_at = :now
- WHERE id = :id AND state = 'open' AND (holder IS NULL OR holder = :holder OR held_until < :now) RETURNING id
+UPDATE uploads SET tails = tails + CASE WHEN holder = :holder THEN 0 ELSE 1 END,
+                   holder = :holder, held_until = :until, updated_at = :now
+ WHERE id = :id AND state = 'open' AND (holder IS NULL OR holder = :holder OR held_until < :now) RETURNING tails
 """)
 _LET_GO = text("UPDATE uploads SET holder = NULL, held_until = NULL WHERE id = :id AND holder = :holder")
 _ADVANCED = text("""
-UPDATE uploads SET offset_bytes = :offset, tail_key = :tail_key, tail_bytes = :tail_bytes, tails = :tails,
+UPDATE uploads SET offset_bytes = :offset, tail_key = :tail_key, tail_bytes = :tail_bytes,
                    held_until = :until, updated_at = :now
  WHERE id = :id AND state = 'open' AND holder = :holder RETURNING id
 """)
-_NAMED = text("UPDATE uploads SET store_upload = :name WHERE id = :id AND state = 'open' RETURNING id")
+_NAMED = text("""
+UPDATE uploads SET store_upload = CASE WHEN store_upload IS NOT DISTINCT FROM :before THEN :name ELSE store_upload END
+ WHERE id = :id AND state = 'open' RETURNING store_upload
+""")
+_REWOUND = text("""
+UPDATE uploads SET offset_bytes = :offset, tail_key = NULL, tail_bytes = 0, updated_at = :now,
+                   store_upload = CASE WHEN :offset = 0 THEN NULL ELSE store_upload END
+ WHERE id = :id
+""")
 
 
-def begun_parts(session: Session, _who: Principal, upload_id: UUID, store_upload: str) -> None:
-    """Remember the store's name of an upload in parts. Raises NotFound (UPLOAD_GONE)."""
-    if session.connection().execute(_NAMED, {"id": upload_id, "name": store_upload}).first() is None:
+def begun_parts(
+    session: Session, _who: Principal, upload_id: UUID, store_upload: str, before: str | None = None
+) -> str:
+    """Remember the store's name of an upload in parts, instead of ``before``; returns the one that is to be used.
+
+    That is another one where somebody else was faster; a sweep drops the one that nobody uses. Raises NotFound
+    (UPLOAD_GONE).
+    """
+    values = {"id": upload_id, "name": store_upload, "before": before}
+    name: str | None = session.connection().execute(_NAMED, values).scalar()
+    if name is None:
         raise NotFound("UPLOAD_GONE")
+    return name
 
 
 def hold(session: Session, who: Principal, upload_id: UUID, holder: UUID) -> dict[str, Any]:
     """Let ``holder`` be the only one that writes for ``HELD_S``; returns the upload with its ``parts``.
 
-    One that is done is returned too, and nobody holds it.
+    ``tails`` is a number that no other holder of this upload has. One that is done is returned too; nobody holds it.
 
     Raises NotFound (UPLOAD_GONE) for one that has ended or expired, and Conflict (UPLOAD_BUSY) while another writes.
     """
-    upload = open_upload(session, who, upload_id, "tus")
+    upload = open_upload(session, who, upload_id, "tus", lock=True)
     if upload["state"] == "done":
         return {**upload, "parts": []}
     now = moment(session)
     until = now + timedelta(seconds=HELD_S)
-    taken = session.connection().execute(_HELD, {"id": upload_id, "holder": holder, "until": until, "now": now})
-    if taken.first() is None:
+    values = {"id": upload_id, "holder": holder, "until": until, "now": now}
+    tails: int | None = session.connection().execute(_HELD, values).scalar()
+    if tails is None:
         raise Conflict("UPLOAD_BUSY")
-    return {**upload, "parts": parts(session, upload_id)}
+    return {**upload, "tails": tails, "parts": parts(session, upload_id)}
 
 
 def advance(
@@ -99,7 +118,6 @@ def advance(
         "offset": offset,
         "tail_key": tail[0] if tail else None,
         "tail_bytes": tail[1] if tail else 0,
-        "tails": upload["tails"] + (tail is not None),
         "until": now + timedelta(seconds=HELD_S),
         "now": now,
     }
@@ -126,18 +144,39 @@ def let_go(session: Session, _who: Principal, upload_id: UUID, holder: UUID) -> 
     session.connection().execute(_LET_GO, {"id": upload_id, "holder": holder})
 
 
-def own(session: Session, who: Principal, upload_id: UUID) -> dict[str, Any]:
-    """An upload of the caller, in any organization. Raises NotFound."""
+def rewind(session: Session, who: Principal, upload_id: UUID, holder: UUID | None, kept: Sequence[Part]) -> int:
+    """The store has nothing any more but these first parts: go back to their end, which is returned.
+
+    ``holder`` is who writes; without one everything had come and nobody may write. Raises NotFound (UPLOAD_GONE) and
+    Conflict (UPLOAD_BUSY).
+    """
+    upload, now = open_upload(session, who, upload_id, "tus", lock=True), moment(session)
+    is_held = upload["holder"] is not None and upload["held_until"] >= now
+    is_free = not is_held and upload["offset_bytes"] == upload["size_bytes"]
+    if upload["state"] != "open" or not (is_free if holder is None else upload["holder"] == holder):
+        raise Conflict("UPLOAD_BUSY")
+    offset = sum(part.size for part in kept)
+    gone = delete(UploadPart).where(UploadPart.upload_id == upload_id, UploadPart.number > len(kept))
+    session.execute(gone)
+    session.connection().execute(_REWOUND, {"id": upload_id, "offset": offset, "now": now})
+    if upload["tail_key"] is not None:
+        outbox.record(session, who, ObjectsForsaken(store=upload["store"], keys=[upload["tail_key"]]))
+    return offset
+
+
+def own(session: Session, who: Principal, upload_id: UUID, *, lock: bool = False) -> dict[str, Any]:
+    """An upload of the caller, in any organization; ``lock`` keeps it as it is until the commit. Raises NotFound."""
     query = _ROW.where(Upload.id == upload_id)
+    query = query.with_for_update() if lock else query
     found = first(session, query if who.service else query.where(Upload.user_id == who.person))
     if found is None:
         raise NotFound
     return found
 
 
-def open_upload(session: Session, who: Principal, upload_id: UUID, way: str) -> dict[str, Any]:
+def open_upload(session: Session, who: Principal, upload_id: UUID, way: str, *, lock: bool = False) -> dict[str, Any]:
     """An upload of this way that still takes bytes, or is done. Raises NotFound (UPLOAD_GONE)."""
-    upload = own(session, who, upload_id)
+    upload = own(session, who, upload_id, lock=lock)
     is_over = upload["state"] == "open" and upload["expires_at"] <= moment(session)
     if upload["way"] != way or upload["state"] == "dropped" or is_over:
         raise NotFound("UPLOAD_GONE")

@@ -114,10 +114,12 @@ def begin(
 
 def finish(session: Session, who: Principal, upload_id: UUID, media_type: str, keeping: Keeping) -> UUID:
     """All bytes are in one object: settle the quota and have the file inspected; returns its id. A repeat changes
-    nothing. Raises NotFound for an upload that was given up.
+    nothing. Raises NotFound for an upload that was given up, and Conflict (UPLOAD_INCOMPLETE) for one that lost bytes
+    again.
     """
-    upload = holding.own(session, who, upload_id)
+    upload = holding.own(session, who, upload_id, lock=True)
     file_id: UUID = upload["file_id"]
+    _check_whole(upload)
     ended = session.connection().execute(_ENDED, {"id": upload_id, "state": "done", "now": moment(session)})
     if ended.first() is None:
         if upload["state"] != "done":
@@ -125,14 +127,18 @@ def finish(session: Session, who: Principal, upload_id: UUID, media_type: str, k
         return file_id
     _settle(session, who, upload, keeping)
     found = session.get_one(File, file_id)
-    found.media_type = media_type
+    found.media_type, found.key = media_type, object_key(upload)
     found.state = "scanning"
     found.inspect_at = moment(session) + INSPECT_AGAIN
     found.updated_at = moment(session)
-    if upload["tail_key"] is not None:
-        outbox.record(session, who, ObjectsForsaken(store=upload["store"], keys=[upload["tail_key"]]))
     _arrived(session, who, file_id)
     return file_id
+
+
+def object_key(upload: Mapping[str, Any]) -> str:
+    """Where all bytes of an upload are, once they have come: what fills no part stays the tail that it was, under a key
+    that no other request ever writes to."""
+    return str(upload["tail_key"] or upload["key"])
 
 
 def whole(session: Session, who: Principal, upload_id: UUID) -> dict[str, Any]:
@@ -140,10 +146,13 @@ def whole(session: Session, who: Principal, upload_id: UUID) -> dict[str, Any]:
 
     Raises NotFound, and Conflict (UPLOAD_INCOMPLETE) as long as bytes are missing.
     """
-    upload = holding.own(session, who, upload_id)
-    if upload["state"] == "open" and upload["offset_bytes"] != upload["size_bytes"]:
-        raise Conflict("UPLOAD_INCOMPLETE", offset=upload["offset_bytes"], size=upload["size_bytes"])
+    _check_whole(holding.own(session, who, upload_id))
     return {**named(session, who, upload_id), "parts": holding.parts(session, upload_id)}
+
+
+def _check_whole(upload: Mapping[str, Any]) -> None:
+    if upload["way"] == "tus" and upload["state"] == "open" and upload["offset_bytes"] != upload["size_bytes"]:
+        raise Conflict("UPLOAD_INCOMPLETE")
 
 
 def named(session: Session, who: Principal, upload_id: UUID) -> dict[str, Any]:
@@ -159,7 +168,7 @@ def drop(session: Session, who: Principal, upload_id: UUID, keeping: Keeping) ->
     Returns the upload, whose parts the caller drops at the store. A repeat, and one of an upload that is done, changes
     nothing.
     """
-    upload = holding.own(session, who, upload_id)
+    upload = holding.own(session, who, upload_id, lock=True)
     ended = session.connection().execute(_ENDED, {"id": upload_id, "state": "dropped", "now": moment(session)})
     if ended.first() is None:
         return upload

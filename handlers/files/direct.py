@@ -29,7 +29,7 @@ class DirectUploadsHandler(LinkingHandler):
     )
     async def post(self) -> None:
         """Each part is sent by PUT to its link, with exactly its size; then the upload is completed."""
-        self.reply(201, await directing.begin(self.c, self.who, self.body(DirectUploadIn)))
+        self.reply(201, await directing.begin(self.c, self.who, self.body(DirectUploadIn), self.links))
 
 
 class DirectUploadHandler(LinkingHandler):
@@ -45,7 +45,7 @@ class DirectUploadHandler(LinkingHandler):
     )
     async def get(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         first = self.query(PartsQuery)["first"]
-        self.reply(200, await directing.status(self.c, self.who, id, first))
+        self.reply(200, await directing.status(self.c, self.who, id, first, self.links))
 
     @permit(Files.UPLOAD)
     @describe(summary="Give an upload to the store up", tags=TAGS, shape="none", errors=["STORE_UNAVAILABLE"])

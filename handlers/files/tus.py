@@ -4,7 +4,7 @@ creation-with-upload, checksum, termination and expiration."""
 from __future__ import annotations
 
 import base64
-import binascii
+import hashlib
 import re
 from typing import Any, ClassVar
 from uuid import UUID
@@ -18,7 +18,7 @@ from edurise.files.permissions import Files
 from edurise.streams import Pipe
 from handlers.callers import public_base
 from handlers.files.uploads import KEEPING
-from handlers.guards import describe, permit
+from handlers.guards import Guard, describe, permit
 from handlers.receiving import ReceivingHandler
 from schemas.file_uploads import RawBytes, read_metadata
 
@@ -42,10 +42,10 @@ class TusHandler(ReceivingHandler):
         self.set_header("Tus-Version", VERSION)
         self.set_header("Cache-Control", "no-store")
 
-    async def prepare(self) -> None:
-        if self.request.method != "OPTIONS" and self.request.headers.get("Tus-Resumable") != VERSION:
+    async def _admit(self, guard: Guard) -> None:
+        if self.request.headers.get("Tus-Resumable") != VERSION:
             raise PreconditionFailed("TUS_VERSION_NOT_SUPPORTED")
-        await super().prepare()
+        await super()._admit(guard)
 
     def options(self, **given: object) -> None:
         """What this server speaks, beside the answer to a browser's preflight."""
@@ -73,9 +73,9 @@ class TusHandler(ReceivingHandler):
         algorithm, _, digest = value.partition(" ")
         try:
             wanted = base64.b64decode(digest, validate=True)
-        except binascii.Error:
+        except ValueError:  # also what is not ASCII
             wanted = b""
-        if algorithm not in ALGORITHMS or not wanted:
+        if algorithm not in ALGORITHMS or len(wanted) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
             raise Invalid(errors={"Upload-Checksum": [Problem("bad_upload_header", {"name": "Upload-Checksum"})]})
         return Checksum(algorithm, wanted)
 
@@ -119,10 +119,8 @@ class TusUploadsHandler(TusHandler):
         first = await pipe.read()
         if first:
             self.check_media()
-        progress = await resuming.create(self.c, self.who, data.pop("filename"), size, data)
-        if not first:
-            return progress
-        return await resuming.append(self.c, self.who, progress.id, 0, pipe.after(first), checksum)
+        source = pipe.after(first) if first else None
+        return await resuming.create(self.c, self.who, data.pop("filename"), size, data, source, checksum)
 
 
 class TusUploadHandler(TusHandler):

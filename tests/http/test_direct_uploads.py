@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from edurise.adapters.provision import DatabaseUrls
 from edurise.config import read_settings
+from edurise.errors import Upstream
+from edurise.files.flows import arriving
+from edurise.files.ports import StoreUnavailable
 from tests.harness.errands import run_actors
 from tests.harness.filing import FILES, TEXT, column, upload
 from tests.harness.object_storage import OwnSeaweed
 from tests.harness.world import Someone, World
 from tests.harness.worlds import another
-from tests.http.test_tus import noise, used
+from tests.http.test_form_uploads import limited
+from tests.http.test_tus import noise, row, used
 
 DIRECT = f"{FILES}direct/"
 PART = 8 * 1024 * 1024
@@ -63,12 +69,15 @@ async def test_parts_go_to_the_store_and_become_a_file(
         told, client = made.data, cloud.of(teacher)
         path = f"{DIRECT}{told['upload_id']}/"
         assert (told["part_size"], told["part_count"], told["stored"]) == (PART, 3, [])
+        assert (told["file"]["title"], told["file"]["state"]) == ("Knots", "uploading")
+        assert told["url_expires_at"] < told["expires_at"]
         assert [(one["number"], one["size"]) for one in told["parts"]] == [(1, PART), (2, PART), (3, 12_345)]
         assert used(cloud, teacher) == len(content)
         parts, links = pieces(content), {one["number"]: one for one in told["parts"]}
         assert await send(links[3], parts[3]) == 200
         early = await client.post(f"{path}complete/")
         assert (early.status, early.code) == (409, "UPLOAD_INCOMPLETE")
+        assert early.body["errors"]["parts"][0].endswith(": 1, 2.")
         assert await send(links[1], parts[1]) == 200
         again = (await client.get(path)).data
         assert [one["number"] for one in again["stored"]] == [1, 3]
@@ -89,6 +98,103 @@ async def test_parts_go_to_the_store_and_become_a_file(
         assert opened.status == 302
         assert opened.headers["Location"].startswith(object_storage.url)
         assert (await client.get(f"{FILES}{file_id}/download/")).content == content
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_links_come_a_hundred_at_a_time(
+    world: World, database: DatabaseUrls, teacher: Someone, object_storage: OwnSeaweed
+) -> None:
+    async with another(world, database, **in_s3(object_storage)) as cloud:
+        told = (await begun(cloud, teacher, 101 * PART + 1, filename="knots.csv", category="exports")).data
+        path, client = f"{DIRECT}{told['upload_id']}/", cloud.of(teacher)
+        assert (told["part_count"], [one["number"] for one in told["parts"]]) == (102, list(range(1, 101)))
+        rest = (await client.get(f"{path}?from=101")).data["parts"]
+        assert [(one["number"], one["size"]) for one in rest] == [(101, PART), (102, 1)]
+        for bad in ("0", "-1", "x", "10001"):
+            assert (await client.get(f"{path}?from={bad}")).status == 400, bad
+        assert (await client.call("DELETE", path)).status == 200
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_many_that_complete_at_once_make_one_file(
+    world: World, database: DatabaseUrls, teacher: Someone, object_storage: OwnSeaweed
+) -> None:
+    content = noise(PART + 5)
+    async with another(world, database, **in_s3(object_storage)) as cloud:
+        told = (await begun(cloud, teacher, len(content))).data
+        for link in told["parts"]:
+            assert await send(link, pieces(content)[link["number"]]) == 200
+        path = f"{DIRECT}{told['upload_id']}/complete/"
+        answers = await asyncio.gather(*(cloud.of(teacher).post(path) for _ in range(4)))
+        assert 200 in {one.status for one in answers}
+        assert {one.code for one in answers if one.status != 200} <= {"STORE_UNAVAILABLE"}
+        assert (await cloud.of(teacher).post(path)).status == 200
+        assert await read(cloud, UUID(told["file"]["id"])) == content
+        assert used(cloud, teacher) == len(content)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_who_died_between_joining_and_the_end_is_helped_over_it(
+    world: World, database: DatabaseUrls, teacher: Someone, object_storage: OwnSeaweed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = noise(PART + 5)
+
+    async def killed(*_: object) -> None:
+        raise Upstream("STORE_UNAVAILABLE")
+
+    async with another(world, database, **in_s3(object_storage)) as cloud:
+        told, client = (await begun(cloud, teacher, len(content))).data, cloud.of(teacher)
+        for link in told["parts"]:
+            assert await send(link, pieces(content)[link["number"]]) == 200
+        path = f"{DIRECT}{told['upload_id']}/"
+        with monkeypatch.context() as patched:
+            patched.setattr(arriving, "looked_at", killed)
+            assert (await client.post(f"{path}complete/")).status == 424
+        again = (await client.get(path)).data
+        assert (again["parts"], again["file"]["state"]) == ([], "uploading")
+        assert (await client.post(f"{path}complete/")).data["state"] == "scanning"
+        assert await read(cloud, UUID(told["file"]["id"])) == content
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_the_store_forgot_begins_anew(
+    world: World, database: DatabaseUrls, teacher: Someone, object_storage: OwnSeaweed
+) -> None:
+    """As a rule of the bucket for unfinished uploads makes it; and as where nobody wrote down that it had begun."""
+    content = noise(PART + 5)
+    async with another(world, database, **in_s3(object_storage)) as cloud:
+        store, client = cloud.c.stores["s3"], cloud.of(teacher)
+        told = (await begun(cloud, teacher, len(content))).data
+        path, where = f"{DIRECT}{told['upload_id']}/", f"{DIRECT}{told['upload_id']}/complete/"
+        assert await send(told["parts"][0], content[:PART]) == 200
+        known = row(cloud, path)
+        await store.drop_parts(known["key"], known["store_upload"])
+        assert (await client.post(where)).code == "UPLOAD_INCOMPLETE"
+        again = (await client.get(path)).data
+        assert ([one["number"] for one in again["parts"]], again["stored"]) == ([1, 2], [])
+        assert row(cloud, path)["store_upload"] != known["store_upload"]
+        lost = "UPDATE uploads SET store_upload = NULL WHERE id = :id"
+        cloud.c.db.system_sync(lambda s: s.execute(text(lost), {"id": told["upload_id"]}))
+        assert (await client.post(where)).code == "UPLOAD_INCOMPLETE"
+        for link in (await client.get(path)).data["parts"]:
+            assert await send(link, pieces(content)[link["number"]]) == 200
+        assert (await client.post(where)).data["state"] == "scanning"
+        assert await read(cloud, UUID(told["file"]["id"])) == content
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_store_that_fails_at_the_beginning_leaves_nothing(
+    world: World, database: DatabaseUrls, teacher: Someone, object_storage: OwnSeaweed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> str:
+        raise StoreUnavailable("s3", "of the test")
+
+    async with another(world, database, **in_s3(object_storage)) as cloud:
+        monkeypatch.setattr(cloud.c.stores["s3"], "begin_parts", away)
+        answer = await begun(cloud, teacher, 100)
+        assert (answer.status, answer.code) == (424, "STORE_UNAVAILABLE")
+        assert used(cloud, teacher) == 0
+        assert (await cloud.of(teacher).get(f"{FILES}?status=uploading")).data["count"] == 0
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -144,6 +250,8 @@ async def test_what_cannot_begin(
             answer = await begun(cloud, teacher, **({"size": 100} | fields))
             assert answer.status == 400, fields
         assert (await begun(cloud, teacher, 10**13)).status == 413
+        async with limited(cloud, database, person_storage_bytes=99) as small:
+            assert (await begun(small, teacher, 100)).code == "QUOTA_EXCEEDED"
         assert used(cloud, teacher) == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from actors.files import end_uploads
+from edurise.adapters.provision import DatabaseUrls
 from edurise.authz import About
-from edurise.errors import Conflict, Upstream
+from edurise.errors import Conflict, NotFound, Upstream
 from edurise.files import holding
 from edurise.files.flows import cleaning, resuming
 from edurise.files.permissions import Files
@@ -26,6 +28,7 @@ from tests.harness.errands import run_actors
 from tests.harness.filing import FILES, column
 from tests.harness.waiting import eventually
 from tests.harness.world import Someone, World
+from tests.http.test_form_uploads import limited
 
 TUS = f"{FILES}tus/"
 BYTES = "application/offset+octet-stream"
@@ -64,6 +67,10 @@ def noise(size: int) -> bytes:
     """Text, so that its name can be that of a text."""
     line = b"".join(hashlib.sha256(str(number).encode()).hexdigest().encode() for number in range(size // 64 + 1))
     return line[:size]
+
+
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 def metadata(**fields: str) -> str:
@@ -175,12 +182,62 @@ async def test_creation_may_bring_the_first_bytes(world: World, teacher: Someone
 
 
 @pytest.mark.gen_test
+async def test_creation_that_is_refused_leaves_nothing(world: World, teacher: Someone, store: SmallParts) -> None:
+    """Nobody was told where the upload is, so nobody could go on with it."""
+    wrong = f"sha1 {base64.b64encode(bytes(20)).decode()}"
+    program = b"\x7fELF" + bytes(SMALL_PART + 96)
+    for content, status, headers in (
+        (noise(SMALL_PART + 101), 400, {}),
+        (noise(SMALL_PART + 50), 460, {"Upload_Checksum": wrong}),
+        (program, 400, {}),
+        (noise(50), 415, {"Content_Type": "text/plain"}),
+    ):
+        given = {"Upload_Length": str(SMALL_PART + 100), "Upload_Metadata": metadata()} | headers
+        assert (await call(world, teacher, "POST", TUS, content, **given)).status == status
+        assert used(world, teacher) == 0
+    assert (await world.of(teacher).get(f"{FILES}?status=uploading")).data["count"] == 0
+    await run_actors(world, "files.forsake")
+    mine = "SELECT key FROM uploads WHERE user_id = :id"
+    keys = world.c.db.system_sync(lambda s: set(s.scalars(text(mine), {"id": teacher.id})))
+    assert len(keys) == 3
+    assert keys.isdisjoint([one.key async for one in store.listing()])
+    assert keys.isdisjoint([one.key async for one in store.unfinished()])
+
+
+@pytest.mark.gen_test
+async def test_an_empty_file_needs_no_second_request(world: World, teacher: Someone) -> None:
+    path = await create(world, teacher, 0)
+    assert (row(world, path)["state"], await content_of(world, path)) == ("done", b"")
+    assert await offset_of(world, teacher, path) == 0
+    assert (await patch(world, teacher, path, 0, b"")).status == 204
+
+
+@pytest.mark.gen_test
+async def test_room_is_taken_when_an_upload_begins(world: World, database: DatabaseUrls, teacher: Someone) -> None:
+    async with limited(world, database, person_storage_bytes=1000) as small:
+        path = await create(small, teacher, 600)
+        refused = await call(small, teacher, "POST", TUS, Upload_Length="401", Upload_Metadata=metadata())
+        assert (refused.status, refused.code) == (409, "QUOTA_EXCEEDED")
+        assert (await call(small, teacher, "DELETE", path)).status == 204
+        await create(small, teacher, 401)
+    assert used(world, teacher) == 401
+
+
+@pytest.mark.gen_test
 async def test_a_connection_that_breaks_loses_nothing_that_came(
-    world: World, teacher: Someone, store: SmallParts
+    world: World, teacher: Someone, store: SmallParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = noise(3 * SMALL_PART)
     path = await create(world, teacher, len(content))
     sent = 2 * SMALL_PART + 1000
+    gathered, gather = 0, resuming._Appending._gather
+
+    async def counting(self: object, chunk: bytes, **how: bool) -> None:
+        nonlocal gathered
+        await gather(self, chunk, **how)
+        gathered += len(chunk)
+
+    monkeypatch.setattr(resuming._Appending, "_gather", counting)
     address = urlsplit(world.base_url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     head = (
@@ -189,14 +246,14 @@ async def test_a_connection_that_breaks_loses_nothing_that_came(
     )
     writer.write(head.encode() + content[:sent])
     await writer.drain()
-    await eventually(lambda: row(world, path)["offset_bytes"] == 2 * SMALL_PART, "two parts are recorded")
+    await eventually(lambda: gathered == sent, "all that was sent is read")
+    assert row(world, path)["offset_bytes"] == 2 * SMALL_PART
     busy = await patch(world, teacher, path, 2 * SMALL_PART, b"x")
     assert (busy.status, busy.code) == (409, "UPLOAD_BUSY")
     writer.transport.abort()
     await eventually(lambda: row(world, path)["holder"] is None, "the broken request lets go")
-    kept = await offset_of(world, teacher, path)
-    assert 2 * SMALL_PART <= kept <= sent
-    assert (await patch(world, teacher, path, kept, content[kept:])).status == 204
+    assert await offset_of(world, teacher, path) == sent
+    assert (await patch(world, teacher, path, sent, content[sent:])).status == 204
     assert await content_of(world, path) == content
 
 
@@ -209,7 +266,7 @@ async def test_checksums_take_all_or_nothing(world: World, teacher: Someone, sto
         answer = await patch(world, teacher, path, 0, content, Upload_Checksum=f"{algorithm} {wrong}")
         assert (answer.status, answer.code) == (460, "CHECKSUM_MISMATCH")
         assert await offset_of(world, teacher, path) == 0
-    for bad in ("sha512 AAAA", "sha1", "sha1 !!!", "", "AAAA"):
+    for bad in ("sha512 AAAA", "sha1", "sha1 !!!", "sha1 AAAA", "", "AAAA"):
         assert (await patch(world, teacher, path, 0, content, Upload_Checksum=bad)).status == 400, bad
     half = SMALL_PART + 7
     for start, end in ((0, half), (half, len(content))):
@@ -231,6 +288,11 @@ async def test_offsets_and_lengths_that_do_not_fit(world: World, teacher: Someon
     too_long = await patch(world, teacher, path, 0, b"x" * 11)
     assert (too_long.status, too_long.code) == (400, "BAD_REQUEST")
     assert await offset_of(world, teacher, path) == 0
+    full = await create(world, teacher, 10)
+    assert (await patch(world, teacher, full, 0, b"x" * 10)).status == 204
+    assert (await patch(world, teacher, full, 10, b"x")).status == 400
+    assert (await patch(world, teacher, full, 10, b"")).status == 204
+    assert await content_of(world, full) == b"x" * 10
     plain = await patch(world, teacher, path, 0, b"x", Content_Type="text/plain")
     assert plain.status == 415
     for length in ("-1", "x", "", "9" * 17):
@@ -323,6 +385,12 @@ async def test_an_upload_expires(world: World, teacher: Someone, store: SmallPar
     path = answer.headers["Location"].removeprefix(world.base_url)
     await patch(world, teacher, path, 0, b"begun")
     world.clock.advance(timedelta(days=2, seconds=1))
+    for step in (
+        resuming.progress(world.c, teacher.principal, upload_id(path)),
+        resuming.append(world.c, teacher.principal, upload_id(path), 5, once(b"x")),
+    ):
+        with pytest.raises(NotFound, match="UPLOAD_GONE"):
+            await step
     await end_uploads(world.c)
     assert row(world, path)["state"] == "dropped"
     assert used(world, teacher) == 0

@@ -6,6 +6,7 @@ read off the object before the file is inspected as any other.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from edurise.authz import About, Principal
-from edurise.errors import Conflict, Invalid, Oversize, Upstream
+from edurise.errors import Conflict, Invalid, Oversize, Problem, Upstream
 from edurise.files import holding, queries, uploads
 from edurise.files.flows import arriving
 from edurise.files.keeping import Keeping
@@ -30,7 +31,7 @@ LINKS_AT_ONCE = 100
 MOST_PARTS = 10_000
 
 
-async def begin(c: Container, who: Principal, data: Mapping[str, Any]) -> dict[str, Any]:
+async def begin(c: Container, who: Principal, data: Mapping[str, Any], links: Links) -> dict[str, Any]:
     """Begin an upload to the store; returns it with links for its first parts.
 
     ``data``: ``filename``, ``size`` and the fields of the form. Raises as ``uploads.begin``, Conflict
@@ -43,35 +44,48 @@ async def begin(c: Container, who: Principal, data: Mapping[str, Any]) -> dict[s
     begun = await c.db.run(
         owner, uploads.begin, "direct", data["filename"], data["size"], fields, c.keeping, about=about
     )
-    await _begun(c, who, begun["id"], begun["key"], c.stores[begun["store"]])
-    return await status(c, who, begun["id"], 1)
+    try:
+        return await status(c, who, begun["id"], 1, links)
+    except BaseException:
+        with contextlib.suppress(Upstream):  # a sweep drops what the store holds; the first error is the one to tell
+            await arriving.give_up(c, who, begun["id"])
+        raise
 
 
-async def status(c: Container, who: Principal, upload_id: UUID, first: int) -> dict[str, Any]:
+async def status(c: Container, who: Principal, upload_id: UUID, first: int, links: Links) -> dict[str, Any]:
     """Which parts the store has, and links for those from number ``first`` on that it lacks.
 
     Raises NotFound (UPLOAD_GONE) and Upstream (STORE_UNAVAILABLE).
     """
     found = await arriving.of_upload(c, who, upload_id, holding.open_upload, "direct")
-    store = c.stores[found["store"]]
-    if found["state"] == "done":
-        return _told(c, found, store.part_bytes, [], [])
+    store, size = c.stores[found["store"]], found["size_bytes"]
     try:
-        if found["store_upload"] is None:  # who began it died before it could be written down
-            found["store_upload"] = await _begun(c, who, upload_id, found["key"], store)
-        stored = await store.parts(found["key"], found["store_upload"])
-        missing = _missing(found["size_bytes"], store.part_bytes, stored, first)
-        links = [
+        stored = await _parts(store, found) if found["state"] == "open" else None
+        if stored is None and found["state"] == "open" and not await _is_whole(store, found):
+            # Who began it died before it could be written down, or the store forgot it: all parts are to come.
+            found["store_upload"], stored = await _begun(c, who, found, store), []
+        missing = [] if stored is None else _missing(size, store.part_bytes, stored, first)
+        parts = [
             {
                 "number": number,
-                "size": size,
-                "url": await store.part_link(found["key"], found["store_upload"], number, size, LINK_S),
+                "size": length,
+                "url": await store.part_link(found["key"], found["store_upload"], number, length, LINK_S),
             }
-            for number, size in missing[:LINKS_AT_ONCE]
+            for number, length in missing[:LINKS_AT_ONCE]
         ]
     except (StoreUnavailable, ObjectMissing) as failed:
         raise Upstream("STORE_UNAVAILABLE") from failed
-    return _told(c, found, store.part_bytes, stored, links)
+    return {
+        "upload_id": found["id"],
+        "file": await _shown(c, who, found["file_id"], links),
+        "size": size,
+        "part_size": store.part_bytes,
+        "part_count": -(-size // store.part_bytes),
+        "stored": [{"number": part.number, "size": part.size} for part in stored or []],
+        "parts": parts,
+        "expires_at": found["expires_at"],
+        "url_expires_at": c.clock.now() + timedelta(seconds=LINK_S),
+    }
 
 
 async def complete(c: Container, who: Principal, upload_id: UUID, links: Links) -> dict[str, Any]:
@@ -83,10 +97,7 @@ async def complete(c: Container, who: Principal, upload_id: UUID, links: Links) 
     found = await arriving.of_upload(c, who, upload_id, holding.open_upload, "direct")
     if found["state"] == "open":
         await _join(c, who, found)
-    shown: dict[str, Any] = await c.db.run(
-        who.needing(Files.OPEN), queries.file, found["file_id"], links, about=About("file", found["file_id"])
-    )
-    return shown
+    return await _shown(c, who, found["file_id"], links)
 
 
 async def _join(c: Container, who: Principal, found: Mapping[str, Any]) -> None:
@@ -94,12 +105,9 @@ async def _join(c: Container, who: Principal, found: Mapping[str, Any]) -> None:
     name = (await arriving.of_upload(c, who, found["id"], uploads.named))["name"]
     try:
         parts = await _parts(store, found)
-        if parts is not None:
-            if sum(part.size for part in parts) != size or _missing(size, store.part_bytes, parts, 1):
-                raise Conflict("UPLOAD_INCOMPLETE", offset=sum(part.size for part in parts), size=size)
-            await store.join_parts(key, found["store_upload"], parts)
-        if await store.size(key) != size:
-            raise Upstream("STORE_UNAVAILABLE")
+        if parts is not None or not await _is_whole(store, found):
+            _check_complete(size, store.part_bytes, parts or [])
+            await store.join_parts(key, found["store_upload"], parts or [])
         media_type = await arriving.looked_at(c, store, key, size, name)
     except (StoreUnavailable, ObjectMissing) as failed:
         raise Upstream("STORE_UNAVAILABLE") from failed
@@ -110,22 +118,36 @@ async def _join(c: Container, who: Principal, found: Mapping[str, Any]) -> None:
 
 
 async def _parts(store: FileStore, found: Mapping[str, Any]) -> Sequence[Part] | None:
-    """The parts that the store has; None where they were joined by a request that died after it."""
+    """The parts that the store has; None where it knows no such upload: not yet, or not any more."""
     if found["store_upload"] is None:
-        return []
+        return None
     try:
         return await store.parts(found["key"], found["store_upload"])
     except ObjectMissing:
         return None
 
 
-async def _begun(c: Container, who: Principal, upload_id: UUID, key: str, store: FileStore) -> str:
+async def _is_whole(store: FileStore, found: Mapping[str, Any]) -> bool:
+    """Whether the parts were joined, by a request that died after it."""
+    if found["store_upload"] is None:
+        return False
     try:
-        name = await store.begin_parts(key)
-    except StoreUnavailable as failed:
-        raise Upstream("STORE_UNAVAILABLE") from failed
-    await arriving.of_upload(c, who, upload_id, holding.begun_parts, name)
-    return name
+        return bool(await store.size(found["key"]) == found["size_bytes"])
+    except ObjectMissing:
+        return False
+
+
+async def _begun(c: Container, who: Principal, found: Mapping[str, Any], store: FileStore) -> str:
+    name = await store.begin_parts(found["key"])
+    args = (holding.begun_parts, name, found["store_upload"])
+    used: str = await arriving.of_upload(c, who, found["id"], *args)
+    return used
+
+
+async def _shown(c: Container, who: Principal, file_id: UUID, links: Links) -> dict[str, Any]:
+    asker, about = who.needing(Files.OPEN), About("file", file_id)
+    shown: dict[str, Any] = await c.db.run(asker, queries.file, file_id, links, about=about)
+    return shown
 
 
 def _store_name(session: Session, who: Principal, keeping: Keeping) -> str:
@@ -146,17 +168,8 @@ def _missing(size: int, part_bytes: int, stored: Sequence[Part], first: int) -> 
     return [(number, length) for number, length in wanted if number >= first and have.get(number) != length]
 
 
-def _told(
-    c: Container, found: Mapping[str, Any], part_bytes: int, stored: Sequence[Part], links: list[dict[str, Any]]
-) -> dict[str, Any]:
-    return {
-        "upload_id": found["id"],
-        "file_id": found["file_id"],
-        "size": found["size_bytes"],
-        "part_size": part_bytes,
-        "part_count": -(-found["size_bytes"] // part_bytes),
-        "stored": [{"number": part.number, "size": part.size} for part in stored],
-        "parts": links,
-        "expires_at": found["expires_at"],
-        "links_expire_at": c.clock.now() + timedelta(seconds=LINK_S),
-    }
+def _check_complete(size: int, part_bytes: int, stored: Sequence[Part]) -> None:
+    missing = [str(number) for number, _ in _missing(size, part_bytes, stored, 1)]
+    if missing or sum(part.size for part in stored) != size:
+        told = {"parts": [Problem("missing_parts", {"numbers": missing[:LINKS_AT_ONCE]})]} if missing else {}
+        raise Conflict("UPLOAD_INCOMPLETE", errors=told)

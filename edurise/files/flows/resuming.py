@@ -2,30 +2,42 @@
 
 What was acknowledged is safe: full parts are in the store and recorded, and what is less than a part is kept as an
 object of its own, the tail, which the next request reads back and goes on from. One request writes at a time.
+
+A writer that was overtaken may come to life again and store something. It cannot record it, and never hits the tail of
+another. A part that it replaces is found out by its tag when the parts are joined: then, as where the store itself lost
+something, the upload goes back to what is there, and the client sends the rest once more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
+import itertools
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 from uuid import UUID
 
+import structlog
 from uuid_utils.compat import uuid7
 
 from edurise.authz import Principal
-from edurise.errors import ChecksumMismatch, Conflict, Invalid, Upstream
+from edurise.errors import ChecksumMismatch, Conflict, DomainError, Invalid, NotFound, Upstream
 from edurise.files import holding, keys, uploads
 from edurise.files.flows import arriving
 from edurise.files.ports import FileStore, ObjectMissing, Part, StoreUnavailable
 
 if TYPE_CHECKING:
     from edurise.container import Container
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+LOG = structlog.get_logger("files")
 
 RENEW_S = holding.HELD_S / 3
 _FLUSH_BYTES = 1024 * 1024
@@ -52,14 +64,29 @@ class Progress:
     expires_at: datetime
 
 
-async def create(c: Container, who: Principal, name: str, size: int, data: Mapping[str, Any]) -> Progress:
-    """Begin an upload of ``size`` bytes; its file is ``uploading`` from now on. Raises as ``uploads.begin``."""
+async def create(
+    c: Container,
+    who: Principal,
+    name: str,
+    size: int,
+    data: Mapping[str, Any],
+    source: AsyncIterator[bytes] | None = None,
+    checksum: Checksum | None = None,
+) -> Progress:
+    """Begin an upload of ``size`` bytes, of which ``source`` may bring the first; its file is ``uploading`` meanwhile.
+
+    Whatever fails, nothing is left, for nobody was told where to go on. Raises as ``uploads.begin`` and ``append``.
+    """
     owner, about = arriving.aimed(who, data)
     begun = await c.db.run(owner, uploads.begin, "tus", name, size, data, c.keeping, about=about)
-    if size == 0:  # nothing more will come
-        await arriving.put(c.stores[begun["store"]], begun["key"], _nothing())
-        await complete(c, who, begun["id"])
-    return Progress(begun["id"], 0, size, begun["expires_at"])
+    if source is None and size > 0:
+        return _progress({**begun, "offset_bytes": 0})
+    try:
+        return await append(c, who, begun["id"], 0, source or _nothing(), checksum)
+    except BaseException:
+        with contextlib.suppress(Upstream):  # a sweep drops its parts; the first error is the one to tell
+            await arriving.give_up(c, who, begun["id"])
+        raise
 
 
 async def progress(c: Container, who: Principal, upload_id: UUID) -> Progress:
@@ -87,11 +114,10 @@ async def append(
     try:
         if offset != come:
             raise Conflict("UPLOAD_OFFSET_MISMATCH", offset=come)
-        if come < found["size_bytes"]:
-            async with _Appending(c, who, found, holder) as appending:
-                await appending.take(source, checksum)
-                come = appending.offset
-    except (StoreUnavailable, ObjectMissing) as failed:
+        async with _Appending(c, who, found, holder) as appending:
+            await appending.take(source, checksum)
+            come = appending.offset
+    except StoreUnavailable as failed:
         raise Upstream("STORE_UNAVAILABLE") from failed
     finally:
         await arriving.of_upload(c, who, upload_id, holding.let_go, holder)
@@ -103,22 +129,57 @@ async def append(
 async def complete(c: Container, who: Principal, upload_id: UUID) -> None:
     """Make one object of what has come and hand the file over to its inspection; can be repeated at every step.
 
-    Raises Invalid (FILE_TYPE_MISMATCH), after which nothing is left, and Upstream (STORE_UNAVAILABLE).
+    Raises Invalid (FILE_TYPE_MISMATCH), after which nothing is left, Conflict (UPLOAD_OFFSET_MISMATCH) where the store
+    lost some of it, and Upstream (STORE_UNAVAILABLE).
     """
     found = await arriving.of_upload(c, who, upload_id, uploads.whole)
     if found["state"] != "open":
         return
-    store = c.stores[found["store"]]
+    store, key = c.stores[found["store"]], uploads.object_key(found)
     try:
-        if found["parts"]:
-            await store.join_parts(found["key"], found["store_upload"], found["parts"])
-        media_type = await arriving.looked_at(c, store, found["key"], found["size_bytes"], found["name"])
-    except (StoreUnavailable, ObjectMissing) as failed:
+        if found["size_bytes"] == 0:
+            await store.put(key, _nothing())
+        elif found["parts"]:
+            await _join(c, who, found)
+        elif await _stored_bytes(store, key) != found["size_bytes"]:
+            await _rewind(c, who, found, None, [])
+        media_type = await arriving.looked_at(c, store, key, found["size_bytes"], found["name"])
+    except StoreUnavailable as failed:
         raise Upstream("STORE_UNAVAILABLE") from failed
     except Invalid:
         await arriving.give_up(c, who, upload_id)
         raise
     await arriving.of_upload(c, who, upload_id, uploads.finish, media_type, c.keeping)
+
+
+async def _join(c: Container, who: Principal, found: Mapping[str, Any]) -> None:
+    store, key, recorded = c.stores[found["store"]], found["key"], found["parts"]
+    try:
+        await store.join_parts(key, found["store_upload"], recorded)
+    except ObjectMissing:
+        if await _stored_bytes(store, key) == found["size_bytes"]:
+            return  # another request joined them meanwhile
+        try:
+            there = set(await store.parts(key, found["store_upload"]))
+        except ObjectMissing:
+            there = set()
+        await _rewind(c, who, found, None, list(itertools.takewhile(there.__contains__, recorded)))
+
+
+async def _rewind(
+    c: Container, who: Principal, found: Mapping[str, Any], holder: UUID | None, kept: Sequence[Part]
+) -> NoReturn:
+    """Let the client send again what the store does not have any more: raises Conflict (UPLOAD_OFFSET_MISMATCH)."""
+    offset = await arriving.of_upload(c, who, found["id"], holding.rewind, holder, kept)
+    LOG.error("bytes of an upload are gone", upload_id=str(found["id"]), store=found["store"], offset=offset)
+    raise Conflict("UPLOAD_OFFSET_MISMATCH", offset=offset)
+
+
+async def _stored_bytes(store: FileStore, key: str) -> int | None:
+    try:
+        return await store.size(key)
+    except ObjectMissing:
+        return None
 
 
 class _Appending:
@@ -130,11 +191,12 @@ class _Appending:
         self._parts: list[Part] = list(found["parts"])
         self._store_upload: str | None = found["store_upload"]
         self._added: list[Part] = []
+        self._lost: DomainError | None = None
         self._size: int = found["size_bytes"]
         self.offset: int = found["offset_bytes"]
 
     async def __aenter__(self) -> _Appending:
-        self._spool = _Spool(await asyncio.to_thread(tempfile.TemporaryFile, prefix="edurise-"))
+        self._spool = _Spool(await _on_disk(_nameless))
         self._renewing = asyncio.create_task(self._renew())
         return self
 
@@ -146,9 +208,7 @@ class _Appending:
     async def take(self, source: AsyncIterator[bytes], checksum: Checksum | None) -> None:
         """Everything that ``append`` promises but the end."""
         broken: Exception | None = None
-        if self._found["tail_key"] is not None:
-            async for chunk in self._store.read(self._found["tail_key"]):
-                await self._spool.add(chunk)
+        await self._read_tail()
         digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
         chunks = aiter(source)
         while True:
@@ -164,9 +224,22 @@ class _Appending:
             await self._gather(chunk, record=checksum is None)
         if checksum is not None and digest is not None and (broken or digest.digest() != checksum.digest):
             raise broken or ChecksumMismatch
-        await self._rest()
+        if self.offset > self._found["offset_bytes"]:
+            await self._rest()
         if broken is not None:
             raise broken
+
+    async def _read_tail(self) -> None:
+        """Begin with what filled no part until now; what all bytes are in stays as it is."""
+        if self._found["tail_key"] is None or self.offset == self._size:
+            return
+        try:
+            async for chunk in self._store.read(self._found["tail_key"]):
+                await self._spool.add(chunk)
+        except ObjectMissing:
+            await _rewind(self._c, self._who, self._found, self._holder, self._parts)
+        if self._spool.size != self._found["tail_bytes"]:
+            raise StoreUnavailable(self._store.name, "size")
 
     async def _gather(self, chunk: bytes, *, record: bool) -> None:
         if self.offset + len(chunk) > self._size:
@@ -183,41 +256,58 @@ class _Appending:
                     await self._advance(None)
 
     async def _rest(self) -> None:
-        """What fills no part: with the last byte it is the last part, or the whole object; else it is kept as a
+        """What fills no part: after other parts and with the last byte it is the last part; else it is kept as a
         tail."""
         tail: tuple[str, int] | None = None
-        if self.offset == self._size and not self._parts:
-            await self._store.put(self._found["key"], self._spool.chunks())
-        elif self.offset == self._size and self._spool.size:
+        if self._spool.size and self.offset == self._size and self._parts:
             await self._store_part()
         elif self._spool.size:
-            tail = (keys.of(self._found["id"], f"tail-{self._found['tails'] + 1}"), self._spool.size)
+            self._see_hold()
+            tail = (keys.of(self._found["id"], f"tail-{self._found['tails']}"), self._spool.size)
             await self._store.put(tail[0], self._spool.chunks())
         await self._advance(tail)
 
     async def _store_part(self) -> None:
-        if self._store_upload is None:
-            self._store_upload = await self._store.begin_parts(self._found["key"])
-            await arriving.of_upload(self._c, self._who, self._found["id"], holding.begun_parts, self._store_upload)
-        size = self._spool.size
-        part = await self._store.put_part(
-            self._found["key"], self._store_upload, len(self._parts) + 1, self._spool.chunks(), size
-        )
+        upload, size = await self._begun(), self._spool.size
+        self._see_hold()
+        try:
+            part = await self._store.put_part(
+                self._found["key"], upload, len(self._parts) + 1, self._spool.chunks(), size
+            )
+        except ObjectMissing:
+            await _rewind(self._c, self._who, self._found, self._holder, [])
         self._parts.append(part)
         self._added.append(part)
         await self._spool.empty()
 
+    async def _begun(self) -> str:
+        if self._store_upload is None:
+            name = await self._store.begin_parts(self._found["key"])
+            self._store_upload = await self._hop(holding.begun_parts, name)
+        return str(self._store_upload)
+
     async def _advance(self, tail: tuple[str, int] | None) -> None:
         added, self._added = self._added, []
-        await arriving.of_upload(
-            self._c, self._who, self._found["id"], holding.advance, self._holder, self.offset, added, tail
-        )
+        await self._hop(holding.advance, self._holder, self.offset, added, tail)
+
+    def _see_hold(self) -> None:
+        """Who was overtaken stores nothing more."""
+        if self._lost is not None:
+            raise self._lost
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
-            with contextlib.suppress(Conflict):  # who lost it hears so from its next ``advance``
-                await arriving.of_upload(self._c, self._who, self._found["id"], holding.hold, self._holder)
+            try:
+                await self._hop(holding.hold, self._holder)
+            except (Conflict, NotFound) as lost:
+                self._lost = lost
+                return
+            except Exception:
+                LOG.exception("an upload could not be held on to", upload_id=str(self._found["id"]))  # tried again
+
+    async def _hop(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return await arriving.of_upload(self._c, self._who, self._found["id"], fn, *args)
 
 
 class _Spool:
@@ -234,21 +324,21 @@ class _Spool:
         self._held_bytes += len(chunk)
         self.size += len(chunk)
         if self._held_bytes >= _FLUSH_BYTES:
-            await asyncio.to_thread(self._flush)
+            await _on_disk(self._flush)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """All of them, from the first; can be read again."""
-        await asyncio.to_thread(self._flush)
+        await _on_disk(self._flush)
         for at in range(0, self.size, _FLUSH_BYTES):
-            yield await asyncio.to_thread(self._read, at)
+            yield await _on_disk(self._read, at)
 
     async def empty(self) -> None:
         self._held, self._held_bytes, self.size = [], 0, 0
-        await asyncio.to_thread(self._file.truncate, 0)
+        await _on_disk(self._file.truncate, 0)
         self._file.seek(0)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._file.close)
+        await _on_disk(self._file.close)
 
     def _flush(self) -> None:
         held, self._held, self._held_bytes = self._held, [], 0
@@ -258,6 +348,18 @@ class _Spool:
     def _read(self, at: int) -> bytes:
         self._file.seek(at)
         return self._file.read(_FLUSH_BYTES)
+
+
+def _nameless() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="edurise-")
+
+
+async def _on_disk(work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """The result of ``work`` in a thread. Raises StoreUnavailable for what the disk of this machine refuses."""
+    try:
+        return await asyncio.to_thread(work, *args)
+    except OSError as refused:
+        raise StoreUnavailable("spool", errno.errorcode.get(refused.errno or 0, "failed")) from refused
 
 
 async def _nothing() -> AsyncIterator[bytes]:
