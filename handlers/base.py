@@ -175,9 +175,9 @@ class RestHandler(RefusingHandler):
 
     def _refuse_body(self) -> None:
         length = self.request.headers.get("Content-Length", "0")
+        self._has_body = length not in ("", "0") or "Transfer-Encoding" in self.request.headers
         if length.isdigit() and int(length) > self.body_limit:
             raise Oversize(max=self.body_limit)
-        self._has_body = length not in ("", "0") or "Transfer-Encoding" in self.request.headers
         told = description_of(type(self), self.request.method or "")
         if self._has_body and told is not None and told.body is not None:
             media = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()

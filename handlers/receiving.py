@@ -18,6 +18,8 @@ LINGER_S = 5.0
 """How long the rest of a body is read and dropped after the answer: a connection that is closed while the client still
 sends loses the answer with it. nginx does the same (lingering_close)."""
 
+_MOST_DROPPED_BYTES = 2**53
+
 _TURN_BYTES = 64 * 1024
 """After so much of one body others have their turn; Tornado itself goes on while there is something to read."""
 
@@ -41,7 +43,13 @@ class ReceivingHandler(RestHandler):
     _lingering: asyncio.TimerHandle | None = None
 
     async def prepare(self) -> None:
-        await super().prepare()
+        try:
+            await super().prepare()
+        except DomainError as refused:
+            if self.request.method not in self.streaming or not self._has_body:
+                raise
+            self._refuse_unread(refused)
+            return
         if self._finished or self.request.method not in self.streaming or self.is_answered:
             return
         connection: Any = self.request.connection
@@ -118,6 +126,16 @@ class ReceivingHandler(RestHandler):
     def _end(self) -> None:
         if not self._finished and not self._gone:
             super().finish()
+
+    def _refuse_unread(self, refused: DomainError) -> None:
+        """Answer at once; what the client still sends is dropped for a while, so that it hears the answer."""
+        self._pipe = Pipe()
+        self._pipe.discard()
+        self._moved = asyncio.Event()
+        self._lingers = True
+        connection: Any = self.request.connection
+        connection.set_max_body_size(_MOST_DROPPED_BYTES)  # not for long: ``LINGER_S`` ends it
+        self.send_error(400, exc_info=(type(refused), refused, refused.__traceback__))
 
     async def _perform(self, pipe: Pipe) -> None:
         try:

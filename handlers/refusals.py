@@ -27,7 +27,7 @@ _EXPOSED_HEADERS = (
     "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, "
     "ETag, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-ID, "
     "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, "
-    "Upload-Expires"
+    "Upload-Expires, Upload-Metadata"
 )
 
 

@@ -132,6 +132,7 @@ CREATE TABLE uploads (
     tail_key text,
     tail_bytes integer NOT NULL DEFAULT 0,
     tails integer NOT NULL DEFAULT 0,
+    described_as text NOT NULL DEFAULT '',
     hold_id uuid,
     file_id uuid,
     holder uuid,

@@ -36,6 +36,7 @@ _ROW = select(
     Upload.tail_key,
     Upload.tail_bytes,
     Upload.tails,
+    Upload.described_as,
     Upload.hold_id,
     Upload.file_id,
     Upload.holder,

@@ -162,7 +162,8 @@ class Upload(PersonScoped, Base):
 
     ``size_bytes`` is what was announced and is reserved under ``hold_id``; ``offset_bytes`` is what is safely stored,
     of which the last ``tail_bytes`` lie under ``tail_key``, because they are too few for a part. ``holder`` is the
-    request that writes now. A form's upload has no file before its bytes have come: only then is it said where it goes.
+    request that writes now, ``described_as`` what a client of tus said and may ask for again. A form's upload has no
+    file before its bytes have come: only then is it said where it goes.
     """
 
     __tablename__ = "uploads"
@@ -193,6 +194,7 @@ class Upload(PersonScoped, Base):
     tail_key: Mapped[str | None]
     tail_bytes: Mapped[int] = mapped_column(default=0)
     tails: Mapped[int] = mapped_column(default=0)
+    described_as: Mapped[str] = mapped_column(default="")
     hold_id: Mapped[UUID | None]
     file_id: Mapped[UUID | None]
     holder: Mapped[UUID | None]

@@ -95,7 +95,14 @@ def release_form(session: Session, who: Principal, upload_id: UUID, keeping: Kee
 
 
 def begin(
-    session: Session, who: Principal, way: str, name: str, size: int, data: Mapping[str, Any], keeping: Keeping
+    session: Session,
+    who: Principal,
+    way: str,
+    name: str,
+    size: int,
+    data: Mapping[str, Any],
+    keeping: Keeping,
+    described_as: str = "",
 ) -> dict[str, Any]:
     """Begin an upload that may take several requests; its file is ``uploading`` until ``finish``.
 
@@ -108,8 +115,9 @@ def begin(
     arrived = {"size": size, "media_type": UNKNOWN_TYPE, "name": name}
     _file(session, who, chosen, data, upload, arrived, (None, None), file_id=file_id, state="uploading")
     session.flush()
-    session.get_one(Upload, upload["id"]).file_id = file_id
-    return upload
+    row = session.get_one(Upload, upload["id"])
+    row.file_id, row.described_as = file_id, described_as
+    return {**upload, "described_as": described_as}
 
 
 def finish(session: Session, who: Principal, upload_id: UUID, media_type: str, keeping: Keeping) -> UUID:

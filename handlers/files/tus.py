@@ -114,13 +114,15 @@ class TusUploadsHandler(TusHandler):
 
     async def receive(self, pipe: Pipe) -> Any:
         size = self.number("Upload-Length")
-        data = read_metadata(self.request.headers.get("Upload-Metadata", ""))
+        described_as = self.request.headers.get("Upload-Metadata", "")
+        data = read_metadata(described_as)
         checksum = self.checksum()
         first = await pipe.read()
         if first:
             self.check_media()
         source = pipe.after(first) if first else None
-        return await resuming.create(self.c, self.who, data.pop("filename"), size, data, source, checksum)
+        name = data.pop("filename")
+        return await resuming.create(self.c, self.who, name, size, data, source, checksum, described_as)
 
 
 class TusUploadHandler(TusHandler):
@@ -138,6 +140,7 @@ class TusUploadHandler(TusHandler):
     async def head(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         progress = await resuming.progress(self.c, self.who, id)
         self.set_header("Upload-Length", str(progress.size))
+        self.set_header("Upload-Metadata", progress.described_as)
         self.tell(200, progress)
 
     @permit(Files.UPLOAD)

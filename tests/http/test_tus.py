@@ -127,6 +127,8 @@ def used(world: World, who: Someone) -> int:
 async def test_an_upload_in_several_requests(world: World, teacher: Someone, store: SmallParts) -> None:
     content = noise(3 * SMALL_PART + 777)
     path = await create(world, teacher, len(content), title="Knots", tags='["rope"]')
+    said = (await call(world, teacher, "HEAD", path)).headers["Upload-Metadata"]
+    assert said == metadata(title="Knots", tags='["rope"]')
     listed = (await world.of(teacher).get(f"{FILES}?status=uploading")).data["results"]
     assert [(one["title"], one["file_size"], one["tags"]) for one in listed] == [("Knots", len(content), ["rope"])]
     at = 0
@@ -508,6 +510,34 @@ async def test_a_refusal_is_heard_by_who_still_sends_and_the_connection_stays(
         await writer.drain()
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"HTTP/1.1 200 OK" in await reader.readuntil(b"HTTP/1.1 200 OK")
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("status", "headers", "length"),
+    [
+        (401, {"Authorization": "Bearer x"}, 20_000_000),
+        (412, {"Tus-Resumable": "0.2.2"}, 20_000_000),
+        (415, {"Content-Type": "text/plain"}, 20_000_000),
+        (413, {}, 10**12),
+    ],
+)
+async def test_a_refusal_before_the_body_is_heard_by_who_still_sends(
+    world: World, teacher: Someone, status: int, headers: dict[str, str], length: int
+) -> None:
+    path = await create(world, teacher, 100)
+    sent = {"Host": "x", "Authorization": f"Bearer {teacher.access}", "Tus-Resumable": "1.0.0", "Content-Type": BYTES}
+    sent |= {"Upload-Offset": "0", "Content-Length": str(length)} | headers
+    head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+    address = urlsplit(world.base_url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(f"PATCH {path} HTTP/1.1\r\n{head}\r\n".encode())
+    for _ in range(20):
+        writer.write(bytes(1_000_000))
+        await writer.drain()
+    assert (await reader.readuntil(b"\r\n")).startswith(f"HTTP/1.1 {status} ".encode())
     writer.close()
     await writer.wait_closed()
 

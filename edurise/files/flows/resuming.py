@@ -56,12 +56,13 @@ ALGORITHMS = ("sha1", "sha256", "md5")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an upload has come."""
+    """How far an upload has come, and what its client said of it."""
 
     id: UUID
     offset: int
     size: int
     expires_at: datetime
+    described_as: str
 
 
 async def create(
@@ -72,13 +73,14 @@ async def create(
     data: Mapping[str, Any],
     source: AsyncIterator[bytes] | None = None,
     checksum: Checksum | None = None,
+    described_as: str = "",
 ) -> Progress:
     """Begin an upload of ``size`` bytes, of which ``source`` may bring the first; its file is ``uploading`` meanwhile.
 
     Whatever fails, nothing is left, for nobody was told where to go on. Raises as ``uploads.begin`` and ``append``.
     """
     owner, about = arriving.aimed(who, data)
-    begun = await c.db.run(owner, uploads.begin, "tus", name, size, data, c.keeping, about=about)
+    begun = await c.db.run(owner, uploads.begin, "tus", name, size, data, c.keeping, described_as, about=about)
     if source is None and size > 0:
         return _progress({**begun, "offset_bytes": 0})
     try:
@@ -123,7 +125,7 @@ async def append(
         await arriving.of_upload(c, who, upload_id, holding.let_go, holder)
     if come == found["size_bytes"]:
         await complete(c, who, upload_id)
-    return Progress(upload_id, come, found["size_bytes"], found["expires_at"])
+    return _progress({**found, "offset_bytes": come})
 
 
 async def complete(c: Container, who: Principal, upload_id: UUID) -> None:
@@ -368,4 +370,4 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 def _progress(found: Mapping[str, Any]) -> Progress:
-    return Progress(found["id"], found["offset_bytes"], found["size_bytes"], found["expires_at"])
+    return Progress(found["id"], found["offset_bytes"], found["size_bytes"], found["expires_at"], found["described_as"])
