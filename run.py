@@ -121,13 +121,15 @@ async def _end(background: list[asyncio.Task[None]]) -> None:
 @contextlib.asynccontextmanager
 async def _web(c: Container, bells: RedisBells, listening: list[socket.socket]) -> AsyncIterator[None]:
     """Serve; on leaving stop accepting, send the sockets away and let the requests under way finish."""
-    await read_revocations(c.db, c.tokens)
+    await read_revocations(c.db, c.tokens, c.settings.secret_key)
     observer = Observer(c.clock)
     hub = Hub(c)
     application = WebApplication(c, observer, hub)
     server = serve(application, c.settings.body_limit_bytes)
     await hub.start()
-    watch = asyncio.create_task(watch_revocations(c.db, c.tokens, bells, hub.sweep), name="revocations")
+    watch = asyncio.create_task(
+        watch_revocations(c.db, c.tokens, c.settings.secret_key, bells, hub.sweep), name="revocations"
+    )
     server.add_sockets(listening)
     # What is imported and built by now stays: the collector need not walk it again and again.
     gc.collect()

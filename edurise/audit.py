@@ -25,6 +25,7 @@ class AuditEntry(Keyed, Base):
     __table_args__ = (
         Index("ix_audit_log_tenant_id_id", "tenant_id", "id"),
         Index("ix_audit_log_object_id", "object_id"),
+        Index("ix_audit_log_person_id_id", "person_id", "id"),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -35,6 +36,7 @@ class AuditEntry(Keyed, Base):
     object_id: Mapped[UUID | None]
     details: Mapped[dict[str, Any]] = mapped_column(JSONB)
     ip: Mapped[str]
+    user_agent: Mapped[str]
     at: Mapped[datetime]
 
 
@@ -61,6 +63,7 @@ def write(
             object_id=id,
             details=_checked(details),
             ip=who.ip or "",
+            user_agent=who.user_agent[:300],
             at=moment(session),
         )
     )

@@ -26,26 +26,32 @@ class Grade(StrEnum):
     OWNER = "owner"  # the row at hand is the caller's own
     MEMBER = "member"  # belongs to the organization
     PERSON = "person"  # is logged in
+    SELF = "self"  # is logged in by a way of their own, and may act on the account itself
     PUBLIC = "public"  # anybody; on a row only where it is published
     SERVICE = "service"  # an actor working for the organization
+    UNPROVEN = "unproven"  # would stand here in some way, but lacks the second factor that is demanded
+    UNVERIFIED = "unverified"  # the same of a verified address
+    CONFINED = "confined"  # came by another organization's identity provider, and is nobody here
 
 
 @dataclass(frozen=True)
 class Permission:
-    """A named demand: whoever stands in one of ``grades`` may."""
+    """A named demand: whoever stands in one of ``grades`` may. ``fresh``: who has a second factor must have given it a
+    few minutes ago."""
 
     name: str
     grades: frozenset[Grade]
+    fresh: bool = False
 
 
 _REGISTRY: dict[str, Permission] = {}
 
 
-def permission(name: str, *grades: Grade) -> Permission:
+def permission(name: str, *grades: Grade, fresh: bool = False) -> Permission:
     """Declare a permission once; capabilities do so in their ``permissions.py``. Actors may do what any grade may."""
     if name in _REGISTRY:
         raise ValueError(f"permission {name} is declared twice")
-    found = _REGISTRY[name] = Permission(name, frozenset((*grades, Grade.SERVICE)))
+    found = _REGISTRY[name] = Permission(name, frozenset((*grades, Grade.SERVICE)), fresh)
     return found
 
 
@@ -91,7 +97,8 @@ class Principal:
 
     ``wanted`` is the organization that the request asks to act in, by pin, header, token or host in that order;
     ``strict`` says that the caller named it in a header and must be told when it cannot be used; ``otherwise`` is where
-    a header that cannot be used and is ignored leaves them.
+    a header that cannot be used and is ignored leaves them. ``only`` is the organization that the session is confined
+    to.
     """
 
     user_id: UUID | None = None
@@ -103,6 +110,8 @@ class Principal:
     needs: Permission = ANYBODY
     service: bool = False
     ip: str | None = None
+    user_agent: str = ""
+    only: UUID | None = None
     standing: Standing | None = None
 
     @property
@@ -141,10 +150,24 @@ def admit(who: Principal, standing: Standing, about: About | None) -> Principal:
 
     Someone who may not even know that the row exists is told NotFound, whatever they ask for; who can see it and may
     not do this, Forbidden; an anonymous caller of what needs a person, or one whose account is gone, Unauthenticated.
+    Forbidden says OTP_REQUIRED where a second factor is all that is missing, EMAIL_NOT_VERIFIED where a verified
+    address is, and SESSION_CONFINED where another way to log in is.
     """
     unseen = about is not None and standing.grades.isdisjoint(_SEEING)
     if not unseen and not standing.grades.isdisjoint(who.needs.grades):
         return replace(who, standing=standing)
-    if not who.service and Grade.PERSON not in standing.grades and not (unseen and Grade.PUBLIC in who.needs.grades):
+    _tell_what_is_missing(who, standing, unseen=unseen)
+    is_somebody = who.service or standing.has(Grade.PERSON, Grade.CONFINED)
+    if not is_somebody and not (unseen and Grade.PUBLIC in who.needs.grades):
         raise Unauthenticated
     raise NotFound if unseen else Forbidden
+
+
+def _tell_what_is_missing(who: Principal, standing: Standing, *, unseen: bool) -> None:
+    """Refuse with the reason where something that the caller can mend is in the way."""
+    if standing.has(Grade.UNPROVEN):
+        raise Forbidden("OTP_REQUIRED")
+    if standing.has(Grade.UNVERIFIED):
+        raise Forbidden("EMAIL_NOT_VERIFIED")
+    if not unseen and (standing.has(Grade.CONFINED) or (who.only is not None and Grade.SELF in who.needs.grades)):
+        raise Forbidden("SESSION_CONFINED")

@@ -16,6 +16,12 @@ from environs import Env, EnvValidationError, validate
 DEFAULT_SECRET = "embedded-mode-only-secret-0123456789abcdef"  # noqa: S105 - refused in production, see _faults_of_production
 
 
+_BY_PLAN = (
+    *("storage_gb", "course_storage_gb", "person_storage_gb", "file_mb", "downloads_per_day"),
+    *("users", "courses", "plan_ai_questions", "sockets"),
+)
+
+
 class SettingsError(Exception):
     """One or more settings are missing or wrong; ``faults`` maps each name to its sentences."""
 
@@ -97,6 +103,17 @@ class Settings:
     file_mb: Mapping[str, float]
     file_types: Mapping[str, str]
     downloads_per_day: Mapping[str, int]
+    users: Mapping[str, int]
+    courses: Mapping[str, int]
+    plan_ai_questions: Mapping[str, int]
+    sockets: Mapping[str, int]
+    sealing_keys: tuple[str, ...]
+    breached_passwords: Path | None
+    google_client_id: str | None
+    google_tokeninfo_url: str
+    google_userinfo_url: str
+    oidc_private_hosts: bool
+    deletion_grace_days: int
     upload_days: int
     trash_days: int
     file_accesses_days: int
@@ -156,7 +173,15 @@ def _bare(env: Env) -> dict[str, object]:
 
 def _prefixed(env: Env) -> dict[str, object]:
     with env.prefixed("EDU_"):
-        return {**_process(env), **_limits(env), **_vendors(env), **_tutor(env), **_stores(env), **_keeping(env)}
+        return {
+            **_process(env),
+            **_limits(env),
+            **_vendors(env),
+            **_tutor(env),
+            **_stores(env),
+            **_keeping(env),
+            **_accounts(env),
+        }
 
 
 def _process(env: Env) -> dict[str, object]:
@@ -224,6 +249,20 @@ def _tutor(env: Env) -> dict[str, object]:
     }
 
 
+def _accounts(env: Env) -> dict[str, object]:
+    """``sealing_keys``: NAME:64 hexadecimal digits each; the first seals, all open. Without one a key is derived from
+    the secret. ``oidc_private_hosts`` lets identity providers be on private addresses, and plain http."""
+    return {
+        "sealing_keys": tuple(env.list("SEALING_KEYS", [])),
+        "breached_passwords": env.path("BREACHED_PASSWORDS", None),
+        "google_client_id": env.str("GOOGLE_CLIENT_ID", None),
+        "google_tokeninfo_url": env.str("GOOGLE_TOKENINFO_URL", "https://oauth2.googleapis.com/tokeninfo"),
+        "google_userinfo_url": env.str("GOOGLE_USERINFO_URL", "https://openidconnect.googleapis.com/v1/userinfo"),
+        "oidc_private_hosts": env.bool("OIDC_PRIVATE_HOSTS", False),
+        "deletion_grace_days": env.int("DELETION_GRACE_DAYS", 14, validate=validate.Range(1, 90)),
+    }
+
+
 def _stores(env: Env) -> dict[str, object]:
     return {
         "file_store": env.str("FILE_STORE", "", validate=validate.OneOf(["", "local", "s3"])),
@@ -260,6 +299,12 @@ def _keeping(env: Env) -> dict[str, object]:
         "downloads_per_day": env.dict(
             "DOWNLOADS_PER_DAY", {"basic": 20_000, "pro": 200_000, "enterprise": 2_000_000}, subcast_values=int
         ),
+        "users": env.dict("USERS", {"basic": 500, "pro": 10_000, "enterprise": 1_000_000}, subcast_values=int),
+        "courses": env.dict("COURSES", {"basic": 50, "pro": 1_000, "enterprise": 100_000}, subcast_values=int),
+        "plan_ai_questions": env.dict(
+            "PLAN_AI_QUESTIONS", {"basic": 1_000, "pro": 20_000, "enterprise": 500_000}, subcast_values=int
+        ),
+        "sockets": env.dict("SOCKETS", {"basic": 2_000, "pro": 20_000, "enterprise": 200_000}, subcast_values=int),
         "upload_days": env.int("UPLOAD_DAYS", 2, validate=validate.Range(1, 30)),
         "trash_days": env.int("TRASH_DAYS", 30, validate=validate.Range(1)),
         "file_accesses_days": env.int("FILE_ACCESSES_DAYS", 400, validate=validate.Range(1)),
@@ -278,13 +323,16 @@ def _faults_of_stores(settings: Settings) -> dict[str, list[str]]:
         for name, value in needed.items():
             if not value:
                 faults[name] = ["must be set where files are kept in S3."]
-    for name in ("storage_gb", "course_storage_gb", "person_storage_gb", "file_mb", "downloads_per_day"):
+    for name in _BY_PLAN:
         if "basic" not in getattr(settings, name):
             faults[f"EDU_{name.upper()}"] = ["must give a number for basic, which counts where a plan has none."]
-    for one in settings.file_keys:
-        name, _, key = one.partition(":")
-        if not re.fullmatch(r"[a-z0-9]{1,8}", name) or not re.fullmatch(r"[0-9a-f]{64}", key):
-            faults["EDU_FILE_KEYS"] = ["holds a key that is not NAME:64 hexadecimal digits."]
+    for setting, listed in (("EDU_FILE_KEYS", settings.file_keys), ("EDU_SEALING_KEYS", settings.sealing_keys)):
+        for one in listed:
+            name, _, key = one.partition(":")
+            if not re.fullmatch(r"[a-z0-9]{1,8}", name) or not re.fullmatch(r"[0-9a-f]{64}", key):
+                faults[setting] = ["holds a key that is not NAME:64 hexadecimal digits."]
+    if settings.breached_passwords is not None and not settings.breached_passwords.is_file():
+        faults["EDU_BREACHED_PASSWORDS"] = ["is no file."]
     return faults
 
 

@@ -42,10 +42,11 @@ from edurise.files.ports import Detector, FileStore, Pictures, Purger, Scanner
 from edurise.identity import keys, sessions
 from edurise.identity.ports import PasswordHasher
 from edurise.identity.tokens import Tokens
+from edurise.mail_links import MailLinks
 from edurise.notifications.ports import Mailer
 from edurise.payments.ports import PaymentGateway
 from edurise.ports import Clock, Limiter
-from edurise.sealing import derive
+from edurise.sealing import Vault, derive
 from edurise.tenants.directory import CachedDirectory, Directory
 from edurise.tenants.limits import Limits, in_bytes, read_types
 from edurise.tenants.quotas import PlanQuotas
@@ -101,6 +102,8 @@ class Container:
     purger: Purger
     keeping: Keeping
     link_signer: LinkSigner
+    mail_links: MailLinks
+    vault: Vault
     limiter: Limiter
     directory: Directory
     readiness: Readiness
@@ -139,12 +142,15 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
     clock = clock or SystemClock()
     tasks = Tasks()
     announcer = RedisAnnouncer(redis_url, settings.redis_prefix)
+    limits = plan_limits(settings)
+    quotas = PlanQuotas(limits)
     db = Database(
         urls,
         clock,
         pool_size=settings.pool_size,
         backlog=settings.pool_backlog,
         on_commit=_Telling(announcer, tasks),
+        quotas=quotas,
     )
     ring = db.system_sync(keys.load, settings.secret_key)
     stores = _stores(settings, clock)
@@ -171,8 +177,10 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         detector=MagicDetector(),
         pictures=PillowPictures(),
         purger=CdnPurger(settings.cdn_url, settings.cdn_token) if settings.cdn_url else NoPurger(),
-        keeping=_keeping(settings, stores),
+        keeping=_keeping(settings, stores, limits, quotas),
         link_signer=LinkSigner(settings.secret_key),
+        mail_links=MailLinks(settings.secret_key),
+        vault=_vault(settings),
         limiter=RedisLimiter(redis_url, settings.redis_prefix, settings.sensitive_calls_per_min, clock),
         directory=CachedDirectory(db, urlsplit(settings.public_url).hostname or ""),
         readiness=Readiness(db, redis_url),
@@ -212,6 +220,12 @@ def _gateways(settings: Settings) -> dict[str, PaymentGateway]:
     return {"stripe": SandboxGateway(derive(settings.secret_key, "sandbox-gateway"))}
 
 
+def _vault(settings: Settings) -> Vault:
+    """The keys of the settings, the first of which seals; without one, a key derived from the secret."""
+    keys = {name: bytes.fromhex(key) for name, _, key in (one.partition(":") for one in settings.sealing_keys)}
+    return Vault(keys or {"secret": derive(settings.secret_key, "vault")})
+
+
 def _stores(settings: Settings, clock: Clock) -> dict[str, FileStore]:
     """The local store is always there, for files that were kept in it before; S3 where a bucket is named."""
     keys = [
@@ -233,17 +247,25 @@ def _stores(settings: Settings, clock: Clock) -> dict[str, FileStore]:
     return found
 
 
-def _keeping(settings: Settings, stores: Mapping[str, FileStore]) -> Keeping:
-    limits = Limits(
+def plan_limits(settings: Settings) -> Limits:
+    """What plans allow, by the settings."""
+    return Limits(
         storage_bytes=in_bytes(settings.storage_gb, 1024**3),
         course_storage_bytes=in_bytes(settings.course_storage_gb, 1024**3),
         person_storage_bytes=in_bytes(settings.person_storage_gb, 1024**3),
         file_bytes=in_bytes(settings.file_mb, 1024**2),
         file_types=read_types(settings.file_types),
         downloads_per_day=settings.downloads_per_day,
+        users=settings.users,
+        courses=settings.courses,
+        ai_questions_per_day=settings.plan_ai_questions,
+        sockets=settings.sockets,
     )
+
+
+def _keeping(settings: Settings, stores: Mapping[str, FileStore], limits: Limits, quotas: PlanQuotas) -> Keeping:
     return Keeping(
-        quotas=PlanQuotas(limits),
+        quotas=quotas,
         limits=limits,
         store=settings.store,
         stores=frozenset(stores),

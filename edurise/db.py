@@ -28,7 +28,7 @@ from edurise.authz import About, Principal
 from edurise.connections import engine_of
 from edurise.entering import Opening, enter, serve
 from edurise.errors import Overloaded, Retry
-from edurise.ports import ChannelEvent, Clock
+from edurise.ports import ChannelEvent, Clock, Quotas
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -95,6 +95,12 @@ def after_commit(session: Session) -> AfterCommit:
 def moment(session: Session) -> datetime:
     """The time of this hop, by the injected clock."""
     found: datetime = session.info["now"]
+    return found
+
+
+def quotas(session: Session) -> Quotas:
+    """What counts the uses that plans limit, by the limits of this installation."""
+    found: Quotas = session.info["quotas"]
     return found
 
 
@@ -198,8 +204,10 @@ class Database:
         system_pool_size: int = 4,
         backlog: int = 256,
         on_commit: Callable[[AfterCommit], None] | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self._clock = clock
+        self._quotas = quotas
         self._on_commit = on_commit
         self._app = _Lane(urls.application, pool_size, backlog, "app")
         self._sys = _Lane(urls.system, system_pool_size, backlog, "system")
@@ -270,7 +278,7 @@ class Database:
     def _transact(self, engine: Engine, work: Callable[[Session], T]) -> T:
         """One transaction, re-run once for a lost race or for a connection that died before the commit."""
         for last in (False, True):
-            attempt = _Attempt(engine, self._clock.now())
+            attempt = _Attempt(engine, {"now": self._clock.now(), "quotas": self._quotas})
             try:
                 return attempt.make(work, self._on_commit)
             except Retry as lost:
@@ -289,14 +297,14 @@ class _Attempt:
     """One try of one transaction. It remembers whether the commit had begun, for then the outcome is unknown and
     nothing is repeated."""
 
-    def __init__(self, engine: Engine, now: datetime) -> None:
+    def __init__(self, engine: Engine, info: dict[str, Any]) -> None:
         self._engine = engine
-        self._now = now
+        self._info = info
         self._committing = False
 
     def make(self, work: Callable[[Session], T], on_commit: Callable[[AfterCommit], None] | None) -> T:
         after = AfterCommit()
-        with Session(self._engine, expire_on_commit=False, info={"now": self._now, "after_commit": after}) as session:
+        with Session(self._engine, expire_on_commit=False, info={**self._info, "after_commit": after}) as session:
             result = work(session)
             session.flush()
             self._committing = True
@@ -367,6 +375,7 @@ __all__ = [
     "flush_unique",
     "insert_missing",
     "moment",
+    "quotas",
     "rows",
     "scalar",
     "see_own_everywhere",

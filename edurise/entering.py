@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -12,10 +13,15 @@ from edurise.authz import MINE, About, Grade, Principal, Standing, admit
 from edurise.errors import Forbidden, NotFound
 
 # One round trip for both: a hop on a quiet machine is mostly round trips.
-_ENTER = "SELECT tenant, grades, member_role, known FROM enter(%s, %s, %s, %s, %s, %s)"
+_ENTER = "SELECT tenant, grades, member_role, known FROM enter(%s, %s, %s, %s, %s, %s, %s)"
 _BEGIN_AND_ENTER = f"BEGIN; {_ENTER}"
 # An actor stands where its event happened, and nothing has to be found out about that.
 _BEGIN_AND_SERVE = "BEGIN; SELECT set_config('app.tenant', %s, true), set_config('app.user', %s, true)"
+
+_IS_FRESH = "SELECT is_fresh(%s, %s, %s)"
+_BELONGING = (Grade.MEMBER, Grade.PLATFORM, Grade.UNPROVEN, Grade.UNVERIFIED)
+FRESH_FOR = timedelta(minutes=10)
+"""How long ago somebody with a second factor may have given it when they do what is ``fresh``."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +53,22 @@ def enter(session: Session, who: Principal, about: About | None, statement: str 
     """Set the organization and the person of this transaction and check the declared permission."""
     connection = session.connection()
     kind, subject = (about.kind, about.id) if about else (None, None)
-    row = connection.exec_driver_sql(
-        statement, (_text(who.user_id), _text(who.wanted), kind, _text(subject), who.service, who.version)
-    ).one()
+    asked = (_text(who.user_id), _text(who.wanted), kind, _text(subject), who.service, who.version, _text(who.only))
+    row = connection.exec_driver_sql(statement, asked).one()
     if not row.known:
         raise NotFound
     standing = Standing(_uuid(row.tenant), frozenset(Grade(name) for name in row.grades), row.member_role)
-    if (about is None or about is MINE) and not standing.has(Grade.MEMBER, Grade.PLATFORM):
+    if (about is None or about is MINE) and not standing.has(*_BELONGING):
         if who.strict:
             raise Forbidden("TENANT_ACCESS_ERROR")
         if who.otherwise is not None:
             return enter(session, replace(who, wanted=who.otherwise, otherwise=None), about, _ENTER)
     entered = admit(who, standing, None if about is MINE else about)
+    if who.needs.fresh and not who.service:
+        since = session.info["now"] - FRESH_FOR
+        asked_again = (_text(who.user_id), _text(who.session_id), since)
+        if not connection.exec_driver_sql(_IS_FRESH, asked_again).scalar_one():
+            raise Forbidden("STEP_UP_REQUIRED")
     session.info["tenant"] = standing.tenant_id
     return entered
 

@@ -11,6 +11,7 @@ import edurise.deliveries
 import edurise.enrollments.models
 import edurise.files.models
 import edurise.identity.models
+import edurise.identity.proofs
 import edurise.leases
 import edurise.live.models
 import edurise.notifications.models

@@ -133,6 +133,12 @@ class Quotas(Protocol):
     ) -> None:
         """Charge what is used to others of the same organization. Raises Conflict (QUOTA_EXCEEDED)."""
 
+    def use(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1, *, beyond: bool = False) -> None:
+        """Count what is used from now on. ``beyond``: even where that is more than the plan allows, for what was paid.
+
+        Raises Conflict (PLAN_LIMIT_REACHED).
+        """
+
     def spend(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1) -> None:
         """Count what an organization may do so often a day, in UTC. Raises Limited, which says when to come back."""
 

@@ -35,6 +35,13 @@ def person_scoped(table: str, *, grants: str = ALL, person: str = "user_id") -> 
     yield f"GRANT {grants} ON {table} TO edurise_app"
 
 
+def one_s_own(table: str, *, grants: str = "SELECT, INSERT, UPDATE", person: str = "person_id") -> Iterator[str]:
+    """Rows of the person at hand, in no organization."""
+    yield from _forced(table)
+    yield f"CREATE POLICY own ON {table} TO edurise_app USING ({person} = {PERSON}) WITH CHECK ({person} = {PERSON})"
+    yield f"GRANT {grants} ON {table} TO edurise_app"
+
+
 def platform_rows(table: str, *, grants: str = "SELECT") -> Iterator[str]:
     """Rows of the platform (no tenant) are read by all, rows of an organization by it alone."""
     yield from _forced(table)

@@ -1,8 +1,13 @@
-"""Sealing of secrets that must be stored: AES-256-GCM under a key derived from the platform's secret by HKDF-SHA256."""
+"""Sealing of secrets that must be stored: AES-256-GCM under a key derived from the platform's secret by HKDF-SHA256.
+
+What is sealed for long is sealed by a ``Vault``, whose keys have names and can be rotated.
+"""
 
 from __future__ import annotations
 
 import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -33,3 +38,35 @@ def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
         return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
     except InvalidTag as broken:
         raise SealBroken("a stored secret cannot be opened with this EDU_SECRET_KEY") from broken
+
+
+def base64url(raw: bytes) -> str:
+    """Base64 for URLs without padding (RFC 4648, 5)."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+class Vault:
+    """Seals with the first of its keys and opens with whichever sealed. Sealed bytes begin with the length and the name
+    of their key."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self._keys = dict(keys)
+        self.newest = next(iter(self._keys))
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """Encrypt; ``context`` (the row's key) must be the same when opening."""
+        name = self.newest.encode()
+        return bytes([len(name)]) + name + seal(self._keys[self.newest], plain, name + b"\0" + context)
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        """Decrypt what ``seal`` made; raises SealBroken, also where the key is not among those of the settings."""
+        name = self.key_of(sealed)
+        key = self._keys.get(name)
+        if key is None:
+            raise SealBroken(f"a stored secret was sealed with key {name!r}, which EDU_SEALING_KEYS does not hold")
+        return unseal(key, sealed[1 + sealed[0] :], name.encode() + b"\0" + context)
+
+    @staticmethod
+    def key_of(sealed: bytes) -> str:
+        """The name of the key that sealed."""
+        return sealed[1 : 1 + sealed[0]].decode()

@@ -86,11 +86,12 @@ def bearer(request: HTTPServerRequest) -> str | None:
 async def caller(c: Container, request: HTTPServerRequest, demand: Demand, ip: str) -> Principal:
     """The principal of a request. The acting organization is, in this order: a pin, the header, the token's, the
     host's."""
+    device = request.headers.get("User-Agent", "")
     token = bearer(request) if demand.reads_token else None
     named = tenant_header(request, lenient=demand.lenient)
     if token is None:
         wanted = named or await c.directory.of_host(request.host_name)
-        return Principal(wanted=wanted, needs=demand.permission, ip=ip)
+        return Principal(wanted=wanted, needs=demand.permission, ip=ip, user_agent=device)
     claims = c.tokens.verify(token)
     uses_header = named is not None and not claims.pinned
     return Principal(
@@ -102,4 +103,6 @@ async def caller(c: Container, request: HTTPServerRequest, demand: Demand, ip: s
         otherwise=claims.tenant_id if uses_header and demand.lenient else None,
         needs=demand.permission,
         ip=ip,
+        user_agent=device,
+        only=claims.only,
     )

@@ -17,12 +17,13 @@ from edurise.authz import Grade, Principal
 from edurise.courses import queries, views
 from edurise.courses.events import CoursePublished
 from edurise.courses.models import Category, Course, CourseDelta, Lesson, Module
-from edurise.db import add_row, flush_unique, moment
+from edurise.db import add_row, flush_unique, moment, quotas
 from edurise.errors import Conflict, Forbidden, Invalid, NotFound, Problem, Retry
 from edurise.identity import queries as people
 from edurise.money import exact_minor
 from edurise.tenants import queries as tenants
 from edurise.tenants import service as memberships
+from edurise.tenants.quotas import COURSES
 
 _COPIED = ("title", "description", "category", "difficulty_level", "tags", "duration_weeks", "max_students")
 _MODERATED = frozenset({"suspended"})
@@ -35,7 +36,8 @@ def create(session: Session, who: Principal, data: dict[str, Any], key: str | No
     course).
 
     ``key`` makes a repeat return the first course; raises Conflict (IDEMPOTENCY_KEY_REUSED) for another body under the
-    same key, Invalid for an unknown category or a price finer than the currency.
+    same key or where the plan has no course left (PLAN_LIMIT_REACHED), Invalid for an unknown category or a price finer
+    than the currency.
     """
     digest = hashlib.sha256(orjson.dumps(data, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest() if key else None
     repeated = _by_key(session, who, key)
@@ -67,6 +69,7 @@ def create(session: Session, who: Principal, data: dict[str, Any], key: str | No
     _fill(session, course, data)
     _publication(session, who, course, data, reviewed=organization["course_review"])
     flush_unique(session, on="uq_courses_tenant_id_instructor_id_idempotency_key", raises=Retry)
+    quotas(session).use(session, who.tenant, COURSES)
     memberships.stand(session, who.tenant, course.id, who.person, "staff")
     audit.write(session, who, "course.created", "course", course.id)
     return True, _view(session, course.id)

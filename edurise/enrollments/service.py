@@ -89,7 +89,7 @@ def take_place(
     if not insert_missing(session, Enrollment, **taken):
         return None
     memberships.stand(session, tenant_id, course_id, person_id, "learner")
-    memberships.join(session, tenant_id, person_id)
+    memberships.join(session, tenant_id, person_id, paid=paid)
     catalogue.count_enrollment(session, tenant_id, course_id)
     activity.note(session, tenant_id, person_id, "enrolled", "course", course_id)
     event = CourseEnrolled(enrollment_id=taken["id"], course_id=course_id, person_id=person_id, paid=paid)

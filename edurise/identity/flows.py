@@ -114,4 +114,6 @@ def _access(c: Container, opened: sessions.Opened) -> str:
         tenant_id=opened.tenant_id,
         pinned=opened.pinned,
         version=opened.version,
+        confined=opened.confined,
+        ends_at=opened.ends_at,
     )

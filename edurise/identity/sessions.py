@@ -42,6 +42,21 @@ class Opened:
     pinned: bool
     version: int
     refresh: str
+    confined: bool = False
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Way:
+    """How somebody was let in. ``confined_to``: by an organization's provider, so the session counts there alone.
+    ``is_proved``: a second factor, or the password, was just given."""
+
+    method: str = "password"
+    confined_to: UUID | None = None
+    is_proved: bool = False
+
+
+BY_PASSWORD = Way(is_proved=True)
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,12 @@ class Stolen:
 
 
 def open_session(
-    session: Session, person_id: UUID, tenant_id: UUID | None, device: tuple[str, str], life: Lifetimes
+    session: Session,
+    person_id: UUID,
+    tenant_id: UUID | None,
+    device: tuple[str, str],
+    life: Lifetimes,
+    way: Way = BY_PASSWORD,
 ) -> Opened:
     """Open a session for a person who was just let in. ``device`` is (user agent, address)."""
     now = moment(session)
@@ -71,10 +91,15 @@ def open_session(
         created_at=now,
         used_at=now,
         expires_at=now + timedelta(seconds=life.refresh_s),
+        method=way.method,
+        confined_to=way.confined_to,
+        is_pinned=way.confined_to is not None,
+        proved_at=now if way.is_proved else None,
     )
     session.add(found)
+    _bound(session, found, life)
     session.flush()
-    return Opened(person_id, found.id, tenant_id, False, version, _new_refresh(session, found.id, life))
+    return _opened(session, found, version, life)
 
 
 def refresh(session: Session, token: str, wanted: UUID | None, life: Lifetimes) -> Opened | Stolen:
@@ -89,38 +114,36 @@ def refresh(session: Session, token: str, wanted: UUID | None, life: Lifetimes) 
         raise Unauthenticated("TOKEN_INVALID")
     family = session.scalars(select(LoginSession).where(LoginSession.id == used.session_id).with_for_update()).one()
     session.refresh(used)
-    if family.revoked_at is not None or used.expires_at <= now:
+    if family.revoked_at is not None or min(used.expires_at, family.expires_at) <= now:
         raise Unauthenticated("TOKEN_INVALID")
     if used.rotated_at is not None and now > used.rotated_at + timedelta(seconds=life.grace_s):
         revoke(session, family.id, life)
         return Stolen(family.id)
     used.rotated_at = used.rotated_at or now
     family.used_at = now
-    family.expires_at = now + timedelta(seconds=life.refresh_s)
+    _bound(session, family, life)
     person = session.get_one(Person, family.person_id)
     if not person.is_active:
         raise Unauthenticated("TOKEN_INVALID")
     if wanted is not None and not family.is_pinned:
         family.tenant_id = _enterable(session, person, wanted)
-    return Opened(
-        person.id,
-        family.id,
-        family.tenant_id,
-        family.is_pinned,
-        person.token_version,
-        _new_refresh(session, family.id, life),
-    )
+    return _opened(session, family, person.token_version, life)
 
 
 def switch(session: Session, session_id: UUID, tenant_id: UUID, life: Lifetimes) -> Opened:
-    """Pin the session to an organization: from now on the token's organization beats any header. Raises Forbidden."""
+    """Pin the session to an organization: from now on the token's organization beats any header.
+
+    Raises Forbidden: TENANT_ACCESS_ERROR, SESSION_CONFINED.
+    """
     family = session.scalars(select(LoginSession).where(LoginSession.id == session_id).with_for_update()).one_or_none()
     if family is None or family.revoked_at is not None:
         raise Unauthenticated("TOKEN_INVALID")
+    if family.confined_to is not None and family.confined_to != tenant_id:
+        raise Forbidden("SESSION_CONFINED")
     person = session.get_one(Person, family.person_id)
     family.tenant_id = _enterable(session, person, tenant_id)
     family.is_pinned = True
-    return Opened(person.id, family.id, tenant_id, True, person.token_version, _new_refresh(session, family.id, life))
+    return _opened(session, family, person.token_version, life)
 
 
 def log_out(session: Session, person_id: UUID, session_id: UUID, token: str | None, life: Lifetimes) -> None:
@@ -181,6 +204,27 @@ def _enterable(session: Session, person: Person, tenant_id: UUID) -> UUID:
     ):
         raise Forbidden("TENANT_ACCESS_ERROR")
     return tenant_id
+
+
+def _bound(session: Session, family: LoginSession, life: Lifetimes) -> None:
+    """Set when a session ends unused, and when in any case, by the settings and the strictest organization."""
+    idle, absolute = tenants.session_limits(session, family.person_id)
+    family.ends_at = None if absolute is None else family.created_at + absolute
+    unused = moment(session) + min(timedelta(seconds=life.refresh_s), idle or timedelta.max)
+    family.expires_at = unused if family.ends_at is None else min(unused, family.ends_at)
+
+
+def _opened(session: Session, family: LoginSession, version: int, life: Lifetimes) -> Opened:
+    return Opened(
+        family.person_id,
+        family.id,
+        family.tenant_id,
+        family.is_pinned,
+        version,
+        _new_refresh(session, family.id, life),
+        confined=family.confined_to is not None,
+        ends_at=family.ends_at,
+    )
 
 
 def _new_refresh(session: Session, session_id: UUID, life: Lifetimes) -> str:

@@ -1,4 +1,4 @@
-"""Access tokens: EdDSA-signed JWTs (RFC 7519, RFC 8037) of five claims, and the cache that verifies each once.
+"""Access tokens: EdDSA-signed JWTs (RFC 7519, RFC 8037) of a few claims, and the cache that verifies each once.
 
 A token says who, in which session and in which organization; never which role (a role is what the database says at the
 time of the hop).
@@ -28,7 +28,7 @@ _LONGEST = 2_048
 @dataclass(frozen=True)
 class Claims:
     """What a verified access token says. ``pinned`` means that the session was switched to ``tenant_id`` and a header
-    does not move it."""
+    does not move it; ``confined``, that the session counts in that organization alone."""
 
     user_id: UUID
     session_id: UUID
@@ -36,6 +36,12 @@ class Claims:
     pinned: bool
     version: int
     expires_at: datetime
+    confined: bool = False
+
+    @property
+    def only(self) -> UUID | None:
+        """The organization that the session is confined to."""
+        return self.tenant_id if self.confined else None
 
 
 class Tokens:
@@ -49,13 +55,24 @@ class Tokens:
         self._revoked: dict[UUID, datetime] = {}
         self.revoked_up_to = 0
 
-    def issue(self, *, user_id: UUID, session_id: UUID, tenant_id: UUID | None, pinned: bool, version: int) -> str:
-        """Sign a new access token."""
+    def issue(
+        self,
+        *,
+        user_id: UUID,
+        session_id: UUID,
+        tenant_id: UUID | None,
+        pinned: bool,
+        version: int,
+        confined: bool = False,
+        ends_at: datetime | None = None,
+    ) -> str:
+        """Sign a new access token; it does not outlive ``ends_at``, when its session ends."""
         now = self._clock.now()
+        expires = now + self._lifetime
         claims: dict[str, object] = {
             "iss": ISSUER,
             "iat": now,
-            "exp": now + self._lifetime,
+            "exp": expires if ends_at is None else min(expires, ends_at),
             "sub": str(user_id),
             "sid": str(session_id),
             "ver": version,
@@ -63,7 +80,10 @@ class Tokens:
         }
         if tenant_id is not None:
             claims["tid"] = str(tenant_id)
-        return jwt.encode(claims, self._ring.private, algorithm="EdDSA", headers={"kid": self._ring.kid})
+        if confined:
+            claims["con"] = True
+        signer = self._ring.signing(now)
+        return jwt.encode(claims, signer.private, algorithm="EdDSA", headers={"kid": signer.kid})
 
     def verify(self, token: str, leeway_s: float = 0) -> Claims:
         """Return the claims; ``leeway_s`` accepts a token that long past its expiry.
@@ -81,6 +101,17 @@ class Tokens:
         if claims.session_id in self._revoked:
             raise Unauthenticated("TOKEN_INVALID")
         return claims
+
+    def use(self, ring: KeyRing) -> None:
+        """Take the keys of another ring from now on; what was verified with one that is gone is forgotten."""
+        if not self._ring.public.keys() <= ring.public.keys():
+            self._verified.clear()
+        self._ring = ring
+
+    @property
+    def ring(self) -> KeyRing:
+        """The keys in use."""
+        return self._ring
 
     def is_revoked(self, session_id: UUID) -> bool:
         """Whether this process knows that the session was ended."""
@@ -119,6 +150,7 @@ class Tokens:
                 pinned=found["pin"] is True,
                 version=int(found["ver"]),
                 expires_at=datetime.fromtimestamp(found["exp"], self._clock.now().tzinfo),
+                confined=found.get("con") is True,
             )
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError) as refused:
             raise Unauthenticated("TOKEN_INVALID") from refused

@@ -36,3 +36,13 @@ class Notification(PersonScoped, Base):
     source_id: Mapped[UUID]
     created_at: Mapped[datetime]
     read_at: Mapped[datetime | None]
+
+
+class NotificationPreferences(Base):
+    """What of ``notifications.preferences`` a person chose otherwise than by default."""
+
+    __tablename__ = "notification_preferences"
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), primary_key=True)
+    chosen: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    updated_at: Mapped[datetime]

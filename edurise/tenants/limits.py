@@ -21,6 +21,10 @@ class PlanLimits:
     file_bytes: int
     file_types: frozenset[str] | None
     downloads_per_day: int
+    users: int
+    courses: int
+    ai_questions_per_day: int
+    sockets: int
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ class Limits:
     file_bytes: Mapping[str, int]
     file_types: Mapping[str, frozenset[str]]
     downloads_per_day: Mapping[str, int]
+    users: Mapping[str, int]
+    courses: Mapping[str, int]
+    ai_questions_per_day: Mapping[str, int]
+    sockets: Mapping[str, int]
 
     def of(self, plan: str, subdomain: str) -> PlanLimits:
         """The limits of an organization of this plan and name."""
@@ -48,7 +56,27 @@ class Limits:
             file_bytes=choose(self.file_bytes),
             file_types=self.file_types.get(subdomain, self.file_types.get(plan)),
             downloads_per_day=choose(self.downloads_per_day),
+            users=choose(self.users),
+            courses=choose(self.courses),
+            ai_questions_per_day=choose(self.ai_questions_per_day),
+            sockets=choose(self.sockets),
         )
+
+
+_BOUNDLESS = {"basic": 2**62}
+UNLIMITED = Limits(
+    storage_bytes=_BOUNDLESS,
+    course_storage_bytes=_BOUNDLESS,
+    person_storage_bytes=_BOUNDLESS,
+    file_bytes=_BOUNDLESS,
+    file_types={},
+    downloads_per_day=_BOUNDLESS,
+    users=_BOUNDLESS,
+    courses=_BOUNDLESS,
+    ai_questions_per_day=_BOUNDLESS,
+    sockets=_BOUNDLESS,
+)
+"""For what fills a database by itself: generators and measurements."""
 
 
 def in_bytes(given: Mapping[str, float], unit: int) -> dict[str, int]:

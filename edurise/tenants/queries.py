@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, or_, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
@@ -29,6 +30,8 @@ _ORGANIZATION = (
     Organization.language,
     Organization.course_review,
     Organization.file_store,
+    Organization.settings,
+    Organization.logo_path,
     Organization.is_active,
     Organization.created_at,
     Organization.updated_at,
@@ -133,6 +136,23 @@ def first_of(session: Session, person_id: UUID) -> UUID | None:
         .where(Membership.person_id == person_id, Membership.is_active, Organization.is_active)
         .order_by(Membership.created_at, Membership.id)
         .limit(1)
+    )
+
+
+_STRICTEST = select(
+    func.min(Organization.settings["session_idle_minutes"].as_integer()).label("idle_minutes"),
+    func.min(Organization.settings["session_absolute_hours"].as_integer()).label("absolute_hours"),
+).where(Organization.id == Membership.tenant_id, Membership.person_id == bindparam("person"), Membership.is_active)
+
+
+def session_limits(session: Session, person_id: UUID) -> tuple[timedelta | None, timedelta | None]:
+    """How long a session of a person may rest and last, by the strictest of their organizations; None: no limit of
+    theirs (system role)."""
+    found = first(session, _STRICTEST, {"person": person_id}) or {}
+    idle, absolute = found.get("idle_minutes"), found.get("absolute_hours")
+    return (
+        None if idle is None else timedelta(minutes=idle),
+        None if absolute is None else timedelta(hours=absolute),
     )
 
 

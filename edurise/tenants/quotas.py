@@ -8,7 +8,7 @@ row, changed by a statement that refuses to pass the limit, always in the order 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -26,9 +26,14 @@ from edurise.tenants.models import QuotaHold, QuotaUsage
 
 STORAGE = "storage_bytes"
 DOWNLOADS = "downloads"
-DAILY = (DOWNLOADS,)
+USERS = "users"
+COURSES = "courses"
+AI_QUESTIONS = "ai_questions"
+SOCKETS = "sockets"
+DAILY = (DOWNLOADS, AI_QUESTIONS)
 _SCOPES = ("organization", "course", "person")
 _MIB = 1024 * 1024
+_NO_LIMIT = 2**62
 
 _TAKE = text("""
 INSERT INTO quota_usage AS q (tenant_id, resource, scope, subject_id, used)
@@ -131,6 +136,14 @@ class PlanQuotas:
             else:
                 _correct(session, tenant_id, resource, one, more)
 
+    def use(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1, *, beyond: bool = False) -> None:
+        """Count what an organization uses from now on. ``beyond``: even above the limit, for what was paid already.
+
+        Raises Conflict (PLAN_LIMIT_REACHED).
+        """
+        (one,) = self._counters(session, tenant_id, resource, Charge())
+        _take(session, tenant_id, resource, replace(one, limit=_NO_LIMIT) if beyond else one, amount)
+
     def spend(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1) -> None:
         """Count what an organization may do so often a day, in UTC.
 
@@ -182,13 +195,16 @@ class PlanQuotas:
 
     @staticmethod
     def _limits_by_scope(plan: PlanLimits, resource: str) -> dict[str, int]:
-        if resource != STORAGE:
+        if resource == STORAGE:
+            return {
+                "organization": plan.storage_bytes,
+                "course": plan.course_storage_bytes,
+                "person": plan.person_storage_bytes,
+            }
+        counted = {USERS: plan.users, COURSES: plan.courses, SOCKETS: plan.sockets}
+        if resource not in counted:
             raise ValueError(f"nothing limits {resource}")
-        return {
-            "organization": plan.storage_bytes,
-            "course": plan.course_storage_bytes,
-            "person": plan.person_storage_bytes,
-        }
+        return {"organization": counted[resource]}
 
 
 def _subjects(tenant_id: UUID, charge: Charge) -> Iterator[tuple[str, UUID]]:
@@ -219,6 +235,8 @@ def _take(session: Session, tenant_id: UUID, resource: str, one: _Counter, amoun
             QuotaUsage.subject_id == one.subject_id,
         )
         used = session.scalar(query) or 0
+        if resource != STORAGE:
+            raise Conflict("PLAN_LIMIT_REACHED", resource=resource, used=used, limit=one.limit)
         raise Conflict(
             "QUOTA_EXCEEDED",
             scope=one.scope,
@@ -236,9 +254,10 @@ def _taken(session: Session, tenant_id: UUID, resource: str, one: _Counter, amou
 
 
 def _daily(plan: PlanLimits, resource: str) -> int:
-    if resource != DOWNLOADS:
+    daily = {DOWNLOADS: plan.downloads_per_day, AI_QUESTIONS: plan.ai_questions_per_day}
+    if resource not in daily:
         raise ValueError(f"nothing limits {resource} by the day")
-    return plan.downloads_per_day
+    return daily[resource]
 
 
 def _correct(session: Session, tenant_id: UUID, resource: str, one: _Counter, amount: int) -> None:

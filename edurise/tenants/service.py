@@ -8,23 +8,27 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from edurise.db import insert_missing, moment
-from edurise.errors import NotFound
+from edurise.db import insert_missing, moment, quotas
+from edurise.errors import Forbidden, NotFound
 from edurise.tenants.models import CourseStanding, Membership, Organization
+from edurise.tenants.quotas import USERS
 
 
-def join(session: Session, tenant_id: UUID, person_id: UUID, role: str = "student") -> bool:
-    """Make the person a member unless they are one already, in whatever role; returns whether the membership is new."""
-    return insert_missing(
-        session,
-        Membership,
-        id=uuid7(),
-        tenant_id=tenant_id,
-        person_id=person_id,
-        role=role,
-        is_active=True,
-        created_at=moment(session),
-    )
+def join(session: Session, tenant_id: UUID, person_id: UUID, role: str = "student", *, paid: bool = False) -> bool:
+    """Make the person a member unless they are one already, in whatever role; returns whether the membership is new.
+
+    Whoever ``paid`` is taken in even where the plan has no place left: the limit is kept when a payment starts. Raises
+    Conflict (PLAN_LIMIT_REACHED), and Forbidden (MEMBERSHIP_SUSPENDED) for a member who was switched off and has not
+    paid.
+    """
+    values = {"role": role, "is_active": True, "created_at": moment(session)}
+    if insert_missing(session, Membership, id=uuid7(), tenant_id=tenant_id, person_id=person_id, **values):
+        quotas(session).use(session, tenant_id, USERS, beyond=paid)
+        return True
+    member = select(Membership.is_active).where(Membership.tenant_id == tenant_id, Membership.person_id == person_id)
+    if not paid and session.scalar(member) is False:
+        raise Forbidden("MEMBERSHIP_SUSPENDED")
+    return False
 
 
 def give_role(session: Session, tenant_id: UUID, person_id: UUID, role: str) -> None:

@@ -173,6 +173,8 @@ class SocketHandler(WebSocketHandler):
             wanted=asked or claims.tenant_id,
             needs=self.needs,
             ip=address(self.request, self.c.settings.trusted_proxies),
+            user_agent=self.request.headers.get("User-Agent", ""),
+            only=claims.only,
         )
 
     # Frames

@@ -26,7 +26,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "edurise/files/flows/moving.py": 2,
     "edurise/files/flows/verifying.py": 2,
     "edurise/identity/flows.py": 7,
-    "edurise/identity/watch.py": 1,
+    "edurise/identity/watch.py": 2,
     "edurise/payments/flows.py": 2,
     "edurise/tenants/directory.py": 1,
     "handlers/observing.py": 1,

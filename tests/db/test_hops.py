@@ -20,8 +20,10 @@ from edurise.db import AfterCommit, Database, Urls, WrongTenant, after_commit, i
 from edurise.errors import Conflict, NotFound, Overloaded, Retry, Unauthenticated
 from edurise.identity import service as identity
 from edurise.identity.permissions import Identity
+from edurise.tenants.limits import UNLIMITED
 from edurise.tenants.models import Membership, Organization
 from edurise.tenants.queries import MAIN
+from edurise.tenants.quotas import PlanQuotas
 from tests.harness.machine import require
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -34,7 +36,13 @@ def told() -> list[AfterCommit]:
 
 @pytest.fixture
 def db(database: DatabaseUrls, told: list[AfterCommit]) -> Iterator[Database]:
-    made = Database(Urls(database.application, database.system), SetClock(NOW), pool_size=2, on_commit=told.append)
+    made = Database(
+        Urls(database.application, database.system),
+        SetClock(NOW),
+        pool_size=2,
+        on_commit=told.append,
+        quotas=PlanQuotas(UNLIMITED),
+    )
     yield made
     made.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
@@ -22,7 +23,7 @@ from edurise.errors import Conflict, Limited, NotFound
 from edurise.identity import service as identity
 from edurise.ports import Charge
 from edurise.tenants import service as tenants
-from edurise.tenants.limits import Limits
+from edurise.tenants.limits import UNLIMITED
 from edurise.tenants.quotas import DOWNLOADS, STORAGE, PlanQuotas
 
 THREADS = 16
@@ -39,7 +40,9 @@ def clock() -> SetClock:
 
 @pytest.fixture
 def db(database: DatabaseUrls, clock: SetClock) -> Iterator[Database]:
-    made = Database(Urls(database.application, database.system), clock, pool_size=THREADS, backlog=THREADS)
+    made = Database(
+        Urls(database.application, database.system), clock, pool_size=THREADS, backlog=THREADS, quotas=quotas()
+    )
     yield made
     made.close()
 
@@ -54,8 +57,14 @@ def _founded(session: Session) -> UUID:
 
 
 def quotas(organization: int = LIMIT, course: int = 10**9, person: int = 10**9, downloads: int = 7) -> PlanQuotas:
-    limits = ({"basic": number} for number in (organization, course, person, 10**9))
-    return PlanQuotas(Limits(*limits, {}, {"basic": downloads}))
+    limits = replace(
+        UNLIMITED,
+        storage_bytes={"basic": organization},
+        course_storage_bytes={"basic": course},
+        person_storage_bytes={"basic": person},
+        downloads_per_day={"basic": downloads},
+    )
+    return PlanQuotas(limits)
 
 
 def person(db: Database, tenant: UUID) -> UUID:

@@ -17,6 +17,8 @@ from edurise.db import Database, Urls
 from edurise.identity import service as identity
 from edurise.identity.models import Person
 from edurise.tenants import service as tenants
+from edurise.tenants.limits import UNLIMITED
+from edurise.tenants.quotas import PlanQuotas
 from tests.harness.client import Client
 from tests.harness.processes import Stack
 from tests.harness.world import HASHED, PASSWORD
@@ -31,7 +33,11 @@ class Town:
     def __init__(self, stack: Stack) -> None:
         assert stack.urls is not None, "the stack was not started"
         self._db = Database(
-            Urls(stack.urls.application, stack.urls.system), SystemClock(), pool_size=1, system_pool_size=1
+            Urls(stack.urls.application, stack.urls.system),
+            SystemClock(),
+            pool_size=1,
+            system_pool_size=1,
+            quotas=PlanQuotas(UNLIMITED),
         )
 
     def close(self) -> None:

@@ -132,6 +132,7 @@ def stand(world: World, tenant_id: UUID, course_id: UUID, person_id: UUID, *, en
     """Give a person a learner's standing in a course, or end it."""
 
     def change(session: Session) -> None:
+        memberships.join(session, tenant_id, person_id)
         memberships.stand(session, tenant_id, course_id, person_id, "learner")
         session.flush()
         session.execute(

@@ -231,7 +231,7 @@ async def test_an_interval_ends_when_its_socket_does(world: World, how: str) -> 
             door.connection.close()
         elif how == "revoked":
             await world.c.db.system(sessions.revoke, pupil.session_id, world.c.lifetimes)
-            await read_revocations(world.c.db, world.c.tokens)
+            await read_revocations(world.c.db, world.c.tokens, world.c.settings.secret_key)
             world.hub.sweep()
             assert await door.closed() == 4401
         else:
@@ -250,7 +250,7 @@ async def test_who_was_revoked_and_does_not_answer_the_close_attends_no_more(wor
         door = await opened.join(world, pupil, room.path)
         door.stall()
         await world.c.db.system(sessions.revoke, pupil.session_id, world.c.lifetimes)
-        await read_revocations(world.c.db, world.c.tokens)
+        await read_revocations(world.c.db, world.c.tokens, world.c.settings.secret_key)
         world.hub.sweep()
         world.application.register.tick()
         await empty(world)
