@@ -11,7 +11,7 @@ from tornado.web import Application
 
 from edurise.adapters.limiters import ProcessLimiter
 from edurise.container import Container
-from handlers import ai, courses, docs, enrollments, health, identity, live, notifications, payments, tenants
+from handlers import ai, courses, docs, enrollments, health, live, notifications, payments
 from handlers.caching import PublicCache
 from handlers.edge import Edge
 from handlers.files import bulk as file_bulk
@@ -21,7 +21,9 @@ from handlers.files import downloads as file_downloads
 from handlers.files import sharing as file_sharing
 from handlers.files import uploads as file_uploads
 from handlers.guards import check_all
+from handlers.identity import accounts, applications
 from handlers.observing import Observer
+from handlers.organizations import choosing
 from handlers.refusals import RefusingHandler
 from handlers.routing import Aliases, Routes
 from handlers.ws import ai as tutor_socket
@@ -33,7 +35,9 @@ from handlers.ws.register import Register
 
 VERSION = "0.1.0"
 _FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct)
-_REST = (health, docs, identity, tenants, *_FILES, courses, enrollments, payments, notifications, ai, live)
+_ACCOUNTS = (accounts, applications)
+_ORGANIZATIONS = (choosing,)
+_REST = (health, docs, *_ACCOUNTS, *_ORGANIZATIONS, *_FILES, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)
 ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]
 ALIASES: Aliases = [alias for module in _REST for alias in module.aliases]

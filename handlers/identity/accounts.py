@@ -1,19 +1,16 @@
-"""Accounts: log-in, registration, refresh, log-out, one's own user, teacher applications."""
+"""Log-in, registration, refresh, log-out, and one's own user."""
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from edurise.authz import About
-from edurise.identity import applications, flows, queries
-from edurise.identity.flows import Device
-from edurise.identity.permissions import Applications, Identity
+from edurise.identity import queries
+from edurise.identity.flows import accounts, sessions
+from edurise.identity.flows.sessions import Device
+from edurise.identity.permissions import Identity
 from edurise.identity.service import NewPerson
 from handlers.base import RestHandler
 from handlers.callers import tenant_header
 from handlers.guards import describe, permit, public
-from schemas.identity import LoginIn, LoginOut, LogoutIn, RefreshIn, RegisterIn, TeacherApprovalOut, TokensOut, UserOut
-from schemas.payments import EmptyIn
+from schemas.identity import LoginIn, LoginOut, LogoutIn, RefreshIn, RegisterIn, TokensOut, UserOut
 
 
 class AuthHandler(RestHandler):
@@ -42,7 +39,7 @@ class LoginHandler(AuthHandler):
     )
     async def post(self) -> None:
         data = self.body(LoginIn)
-        self.reply(200, await flows.log_in(self.c, data["email"], data["password"], self.who.wanted, self.device))
+        self.reply(200, await accounts.log_in(self.c, data["email"], data["password"], self.who.wanted, self.device))
 
 
 class RegisterHandler(AuthHandler):
@@ -63,7 +60,7 @@ class RegisterHandler(AuthHandler):
         new = NewPerson(data["email"], data["first_name"], data["last_name"], data["is_teacher"], self.language)
         host = await self.c.directory.of_host(self.request.host_name)
         wanted = host or tenant_header(self.request, lenient=True)
-        self.reply(201, await flows.register(self.c, new, data["password"], wanted, self.device))
+        self.reply(201, await accounts.register(self.c, new, data["password"], wanted, self.device))
 
 
 class RefreshHandler(AuthHandler):
@@ -80,7 +77,7 @@ class RefreshHandler(AuthHandler):
     )
     async def post(self) -> None:
         data = self.body(RefreshIn)
-        self.reply(200, await flows.refresh(self.c, data["refresh"], data["tenant_id"]))
+        self.reply(200, await sessions.refresh(self.c, data["refresh"], data["tenant_id"]))
 
 
 class LogoutHandler(RestHandler):
@@ -92,7 +89,7 @@ class LogoutHandler(RestHandler):
     @describe(summary="Log out", tags=["auth"], body=LogoutIn, shape="none")
     async def post(self) -> None:
         data = self.body(LogoutIn)
-        await flows.log_out(self.c, self.who, data["refresh_token"])
+        await sessions.log_out(self.c, self.who, data["refresh_token"])
         self.reply(200)
 
 
@@ -105,47 +102,13 @@ class MeHandler(RestHandler):
         self.reply(200, await self.hop(queries.me))
 
 
-class ApprovalsHandler(RestHandler):
-    """Teacher applications."""
-
-    @permit(Applications.LIST)
-    @describe(
-        summary="Teacher applications: a bare array for administrators, a page of one's own for an applicant",
-        tags=["teacher-approvals"],
-        out=TeacherApprovalOut,
-        shape="listed",
-    )
-    async def get(self) -> None:
-        self.reply(200, applications.by_reader(await flows.applications_for(self.c, self.who)))
-
-
-class ApproveHandler(RestHandler):
-    """Approval."""
-
-    @permit(Applications.DECIDE)
-    @describe(
-        summary="Approve a teacher application",
-        tags=["teacher-approvals"],
-        body=EmptyIn,
-        out=TeacherApprovalOut,
-        errors=["APPLICATION_DECIDED"],
-    )
-    async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
-        self.body(EmptyIn)
-        self.reply(200, await self.hop(applications.approve, id, about=About("application", id)))
-
-
 routes = [
     ("/api/v1/accounts/auth/login/", LoginHandler),
     ("/api/v1/accounts/auth/register/", RegisterHandler),
     ("/api/v1/accounts/auth/token/refresh/", RefreshHandler),
     ("/api/v1/accounts/auth/logout/", LogoutHandler),
     ("/api/v1/users/me/", MeHandler),
-    ("/api/v1/teacher-approvals/", ApprovalsHandler),
-    ("/api/v1/teacher-approvals/{id:uuid}/approve/", ApproveHandler),
 ]
 aliases = [
     ("GET", "/api/v1/accounts/users/me/", "/api/v1/users/me/"),
-    ("GET", "/api/v1/accounts/teacher-approvals/", "/api/v1/teacher-approvals/"),
-    ("POST", "/api/v1/accounts/teacher-approvals/{id:uuid}/approve/", "/api/v1/teacher-approvals/{id:uuid}/approve/"),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edurise.authz import MINE
-from edurise.identity import flows
+from edurise.identity.flows import sessions
 from edurise.tenants import queries
 from edurise.tenants.permissions import Tenants
 from handlers.base import RestHandler
@@ -43,7 +43,7 @@ class SwitchTenantHandler(RestHandler):
     )
     async def post(self) -> None:
         data = self.body(SwitchIn)
-        self.reply(200, await flows.switch(self.c, self.who, queries.id_of(data["tenant_id"])))
+        self.reply(200, await sessions.switch(self.c, self.who, queries.id_of(data["tenant_id"])))
 
 
 routes = [

@@ -1,0 +1,1 @@
+"""Flows of accounts: each alternates hops and ports."""

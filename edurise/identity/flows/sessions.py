@@ -1,0 +1,98 @@
+"""The life of a session: let in by whatever way, refreshed, moved to another organization, ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from edurise import audit
+from edurise.authz import Principal
+from edurise.errors import Unauthenticated
+from edurise.identity import queries, service, sessions
+from edurise.identity.sessions import Way
+from edurise.tenants import queries as tenants
+
+if TYPE_CHECKING:
+    from edurise.container import Container
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a call came from."""
+
+    user_agent: str
+    ip: str
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return (self.user_agent, self.ip)
+
+
+async def let_in(c: Container, person_id: UUID, wanted: UUID | None, device: Device, way: Way) -> dict[str, Any]:
+    """Open a session for somebody who has shown who they are in this ``way``; returns ``{user, access, refresh}``.
+
+    Every way to log in ends here.
+    """
+    opened, user = await c.db.system(_open, person_id, wanted, device, c.lifetimes, way)
+    return {"user": user, "access": access_token(c, opened), "refresh": opened.refresh}
+
+
+def _open(
+    session: Session, person_id: UUID, wanted: UUID | None, device: Device, life: sessions.Lifetimes, way: Way
+) -> tuple[sessions.Opened, dict[str, Any]]:
+    tenant_id = way.confined_to or service.usual_organization(session, person_id, wanted)
+    opened = sessions.open_session(session, person_id, tenant_id, device.pair, life, way)
+    who = Principal(user_id=person_id, ip=device.ip, user_agent=device.user_agent)
+    audit.write(session, who, "session.opened", "session", opened.session_id, method=way.method)
+    return opened, queries.user_view(session, person_id, tenant_id)
+
+
+async def refresh(c: Container, token: str, wanted: UUID | None) -> dict[str, Any]:
+    """Rotate; returns ``{access, refresh}``. Raises Unauthenticated: TOKEN_INVALID, or TOKEN_REUSED once the family is
+    revoked."""
+    outcome: sessions.Opened | sessions.Stolen = await c.db.system(sessions.refresh, token, wanted, c.lifetimes)
+    if isinstance(outcome, sessions.Stolen):
+        await c.announcer.ring("revocations")
+        raise Unauthenticated("TOKEN_REUSED")
+    return {"access": access_token(c, outcome), "refresh": outcome.refresh}
+
+
+async def log_out(c: Container, who: Principal, token: str | None) -> None:
+    """End the caller's session, by whichever of its refresh tokens, rotated or not."""
+    await c.db.system(sessions.log_out, who.person, who.session_id, token, c.lifetimes)
+    await c.announcer.ring("revocations")
+
+
+async def switch(c: Container, who: Principal, tenant_id: UUID) -> dict[str, Any]:
+    """Pin the session; returns ``{token, tenant, tokens: {access, refresh}}``. Raises Forbidden
+    (TENANT_ACCESS_ERROR)."""
+    outcome: sessions.Opened
+    outcome, organization = await c.db.system(_switch, who, tenant_id, c.lifetimes)
+    access = access_token(c, outcome)
+    return {"token": access, "tenant": organization, "tokens": {"access": access, "refresh": outcome.refresh}}
+
+
+def _switch(
+    session: Session, who: Principal, tenant_id: UUID, life: sessions.Lifetimes
+) -> tuple[sessions.Opened, dict[str, Any]]:
+    if who.session_id is None:
+        raise Unauthenticated
+    outcome = sessions.switch(session, who.session_id, tenant_id, life)
+    organization = tenants.organization(session, tenant_id)
+    return outcome, tenants.organization_view(organization) if organization else {}
+
+
+def access_token(c: Container, opened: sessions.Opened) -> str:
+    """An access token of a session as it stands."""
+    return c.tokens.issue(
+        user_id=opened.person_id,
+        session_id=opened.session_id,
+        tenant_id=opened.tenant_id,
+        pinned=opened.pinned,
+        version=opened.version,
+        confined=opened.confined,
+        ends_at=opened.ends_at,
+    )

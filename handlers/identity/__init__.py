@@ -1,0 +1,1 @@
+"""Handlers of accounts, one file for each thing that they are about."""

@@ -1,0 +1,1 @@
+"""Handlers of organizations, one file for each thing that they are about."""
