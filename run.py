@@ -9,9 +9,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Annotated, Any, TypeVar
-from uuid import UUID
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated
 
 import orjson
 import structlog
@@ -20,8 +19,8 @@ import uvloop
 from argon2 import PasswordHasher
 from tornado.netutil import bind_sockets
 
-from actors import deadletters as dead
-from actors import storekeeping
+from actors import console
+from actors.console import settings_of_this_process as _settings
 from actors.registry import load_actors
 from actors.relay import Relay
 from actors.runtime import Runtime
@@ -31,14 +30,13 @@ from edurise.adapters.affinity import AFFINITY, CannotPin
 from edurise.adapters.bells import RedisBells
 from edurise.adapters.checks import faults_of
 from edurise.adapters.local_transport import LocalTransport
-from edurise.adapters.logs import configure_logs
 from edurise.adapters.migrations import migrate as upgrade
 from edurise.adapters.provision import RolePasswords, provision, provision_sql
 from edurise.adapters.rabbit import RabbitTransport
 from edurise.adapters.refusals import Refused, refusals
 from edurise.adapters.resources import Resources, resources
 from edurise.ai.service import QUESTIONS, STOPS
-from edurise.config import Settings, read_settings
+from edurise.config import Settings
 from edurise.container import Container, build
 from edurise.identity.watch import BELL as REVOCATIONS
 from edurise.identity.watch import read_revocations, watch_revocations
@@ -51,12 +49,10 @@ from handlers.openapi import document
 from handlers.ws.hub import Hub
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-letters = typer.Typer(no_args_is_help=True, help="Deliveries that were given up.")
-cli.add_typer(letters, name="deadletters")
-kept = typer.Typer(no_args_is_help=True, help="The bytes of files.")
-cli.add_typer(kept, name="files")
+cli.add_typer(console.letters, name="deadletters")
+cli.add_typer(console.kept, name="files")
+cli.add_typer(console.signing, name="keys")
 LOG = structlog.get_logger("edurise")
-T = TypeVar("T")
 ALL = ("web", "worker", "relay", "scheduler")
 
 
@@ -197,12 +193,6 @@ def _hasher(settings: Settings) -> Callable[[str], str]:
     return PasswordHasher(settings.argon2_time_cost, settings.argon2_memory_kib, settings.argon2_parallelism).hash
 
 
-def _settings() -> Settings:
-    settings = read_settings()
-    configure_logs(settings.log_level)
-    return settings
-
-
 def _serving(part: str) -> None:
     with refusals():
         settings = _settings()
@@ -299,74 +289,6 @@ def check() -> None:
 def openapi() -> None:
     """Print the OpenAPI document; needs no database."""
     sys.stdout.buffer.write(orjson.dumps(document(ROUTES, ALIASES, VERSION), option=orjson.OPT_INDENT_2) + b"\n")
-
-
-def _asked(work: Callable[[Container], Coroutine[Any, Any, T]]) -> T:
-    """Run one question of the command line with a container of its own."""
-    with refusals():
-        settings = _settings()
-        found = resources(settings)
-
-        async def ask() -> T:
-            c = build(settings, found.urls, found.redis_url)
-            try:
-                return await work(c)
-            finally:
-                await c.close()
-
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(ask())
-        finally:
-            found.stop()
-
-
-def _print(value: Any) -> None:
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
-
-
-@letters.command("list")
-def list_dead(limit: int = 100) -> None:
-    """The newest dead deliveries. Looking never destroys."""
-    _print(_asked(lambda c: dead.listed(c, limit)))
-
-
-@letters.command("show")
-def show_dead(event: UUID) -> None:
-    """One event and what became of each of its deliveries."""
-    _print(_asked(lambda c: dead.show(c, event)))
-
-
-@letters.command("replay")
-def replay_dead(
-    event: Annotated[UUID | None, typer.Argument(help="Without one: every dead delivery.")] = None,
-    actor: Annotated[str, typer.Option(help="Only this actor.")] = "",
-) -> None:
-    """Send dead deliveries again, with all their attempts."""
-    typer.echo(f"{_asked(lambda c: dead.replay(c, event, actor or None))} sent again")
-
-
-@kept.command("verify")
-def verify_files(
-    organization: Annotated[str, typer.Option(help="Only the files of this subdomain.")] = "",
-    store: Annotated[str, typer.Option(help="Only this store: local or s3.")] = "",
-    orphans: Annotated[bool, typer.Option("--orphans", help="Also list objects that no file refers to.")] = False,
-) -> None:
-    """Read every object and compare size and SHA-256; one line for each fault, exit code 1 if there is one."""
-    if not _asked(lambda c: storekeeping.verify(c, organization, store, orphans=orphans)):
-        raise typer.Exit(1)
-
-
-@kept.command("move")
-def move_files(
-    organization: Annotated[str, typer.Argument(help="The organization's subdomain.")],
-    to: Annotated[str, typer.Option(help="The store: local or s3.")],
-    keep_old: Annotated[float, typer.Option(min=0, help="Seconds for which old objects stay.")] = storekeeping.KEPT_S,
-) -> None:
-    """Move an organization's files to another store while they are used. May be broken off and repeated; exit code 1
-    if a file could not be moved."""
-    if not _asked(lambda c: storekeeping.move(c, organization, to, keep_old)):
-        raise typer.Exit(1)
 
 
 @cli.command("provision")

@@ -1,13 +1,34 @@
-"""Periodic work on sessions."""
+"""Periodic work on sessions, links and keys."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import structlog
+
 from actors.schedule import job
 from edurise.container import Container
-from edurise.identity import sessions
+from edurise.identity import keys, mailed, sessions
+
+LOG = structlog.get_logger("jobs")
 
 
 @job(every_s=3600)
 async def forget_expired_sessions(c: Container) -> None:
     """Sessions and revocations that can matter no more."""
     await c.db.system(sessions.forget_expired)
+
+
+@job(every_s=24 * 3600)
+async def forget_links(c: Container) -> None:
+    """Mailed links that ended long ago."""
+    await c.db.system(mailed.forget)
+
+
+@job(every_s=3600)
+async def retire_signing_keys(c: Container) -> None:
+    """Keys whose last token has expired; doors accept one for a day longer."""
+    outlived = timedelta(seconds=c.settings.access_token_s, hours=25)
+    retired = await c.db.system(keys.retire, outlived)
+    if retired:
+        LOG.info("signing keys retired", kids=retired)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from actors.mailing import send
 from actors.registry import actor
 from actors.runtime import DeliveryHop
 from edurise.container import Container
@@ -13,10 +14,10 @@ from edurise.courses import queries as courses
 from edurise.enrollments.events import CourseEnrolled
 from edurise.errors import NotFound
 from edurise.files.events import FileInspected
+from edurise.identity import applications
 from edurise.identity import queries as people
-from edurise.identity.events import PersonRegistered, TeacherApproved
-from edurise.notifications import mails, service
-from edurise.notifications.ports import Mail
+from edurise.identity.events import PersonRegistered, TeacherApproved, TeacherRejected
+from edurise.notifications import service
 from edurise.outbox import Event
 from edurise.payments.events import PaymentSettled
 from edurise.tenants import queries as tenants
@@ -87,6 +88,29 @@ async def mail_the_teacher(c: Container, event: TeacherApproved, hop: DeliveryHo
     await _mail(c, event, hop, event.person_id, "teacher_approved", "/teacher/courses", params)
 
 
+@actor(on=TeacherRejected, fatal=(NotFound,))
+async def tell_the_applicant(c: Container, event: TeacherRejected, hop: DeliveryHop) -> None:  # noqa: ARG001 - every actor's signature
+    """Their application was rejected, and why."""
+    params = await _rejection(event, hop)
+    await hop(
+        service.notify, event.person_id, "teacher_rejected", event.id, params, {}, person=event.person_id, final=True
+    )
+
+
+@actor(on=TeacherRejected, fatal=(NotFound,))
+async def mail_the_applicant(c: Container, event: TeacherRejected, hop: DeliveryHop) -> None:
+    """The same by e-mail."""
+    params = await _rejection(event, hop)
+    await _mail(c, event, hop, event.person_id, "teacher_rejected", "/teacher/application-status", params)
+
+
+async def _rejection(event: TeacherRejected, hop: DeliveryHop) -> dict[str, Any]:
+    return {
+        "organization": await hop(tenants.name_of),
+        "reason": await hop(applications.reason_of, event.application_id),
+    }
+
+
 @actor(on=PersonRegistered, fatal=(NotFound,))
 async def welcome(c: Container, event: PersonRegistered, hop: DeliveryHop) -> None:  # noqa: ARG001 - every actor's signature
     """A first notification."""
@@ -115,16 +139,5 @@ async def _mail(
 ) -> None:
     """Render for the person, send, and mark. A crash in between sends again under the same Message-ID."""
     person = await hop(people.addressee, person_id, person=person_id)
-    link = f"{c.settings.ui_url.rstrip('/')}{path}"
-    rendered = mails.render(kind, person["language"], {**params, "name": person["first_name"], "link": link})
-    await c.mailer.send(
-        Mail(
-            to=person["email"],
-            subject=rendered.subject,
-            text=rendered.text,
-            html=rendered.html,
-            message_id=f"{event.id.hex}.{kind}@mail.invalid",
-            language=rendered.language,
-        )
-    )
+    await send(c, event, kind, person, path, params)
     await hop.finish()

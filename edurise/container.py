@@ -15,12 +15,14 @@ from edurise.adapters.argon2_hasher import Argon2Hasher
 from edurise.adapters.cdn_purger import CdnPurger, NoPurger
 from edurise.adapters.clamav_scanner import ClamAvScanner
 from edurise.adapters.clock import SystemClock
+from edurise.adapters.device_names import UserAgentDevices
 from edurise.adapters.embedded_tutor import EmbeddedTutor
 from edurise.adapters.folder_mailer import FolderMailer
 from edurise.adapters.limiters import RedisLimiter
 from edurise.adapters.magic_detector import MagicDetector
 from edurise.adapters.no_scanner import NoScanner
 from edurise.adapters.openai_tutor import OpenAITutor
+from edurise.adapters.password_judge import ZxcvbnJudge
 from edurise.adapters.pillow_pictures import PillowPictures
 from edurise.adapters.readiness import Readiness
 from edurise.adapters.redis_announcer import RedisAnnouncer
@@ -40,7 +42,7 @@ from edurise.files.keeping import Keeping
 from edurise.files.links import LinkSigner
 from edurise.files.ports import Detector, FileStore, Pictures, Purger, Scanner
 from edurise.identity import keys, sessions
-from edurise.identity.ports import PasswordHasher
+from edurise.identity.ports import Devices, PasswordHasher, PasswordJudge
 from edurise.identity.tokens import Tokens
 from edurise.mail_links import MailLinks
 from edurise.notifications.ports import Mailer
@@ -89,6 +91,8 @@ class Container:
     tokens: Tokens
     lifetimes: sessions.Lifetimes
     hasher: PasswordHasher
+    judge: PasswordJudge
+    devices: Devices
     gateways: Mapping[str, PaymentGateway]
     mailer: Mailer
     announcer: RedisAnnouncer
@@ -134,6 +138,8 @@ class Container:
         self.db.close()
         if isinstance(self.hasher, Argon2Hasher):
             self.hasher.close()
+        if isinstance(self.judge, ZxcvbnJudge):
+            self.judge.close()
 
 
 def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = None) -> Container:
@@ -166,6 +172,8 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
             parallelism=settings.argon2_parallelism,
             workers=settings.hash_workers,
         ),
+        judge=ZxcvbnJudge(settings.breached_passwords),
+        devices=UserAgentDevices(),
         gateways=_gateways(settings),
         mailer=_mailer(settings, clock),
         announcer=announcer,

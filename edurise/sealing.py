@@ -6,7 +6,7 @@ What is sealed for long is sealed by a ``Vault``, whose keys have names and can 
 from __future__ import annotations
 
 import secrets
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
@@ -65,6 +65,14 @@ class Vault:
         if key is None:
             raise SealBroken(f"a stored secret was sealed with key {name!r}, which EDU_SEALING_KEYS does not hold")
         return unseal(key, sealed[1 + sealed[0] :], name.encode() + b"\0" + context)
+
+    def seal_text(self, plain: str, purpose: str) -> str:
+        """``seal`` of a text, as a text."""
+        return base64url(self.seal(plain.encode(), purpose.encode()))
+
+    def unseal_text(self, sealed: str, purpose: str) -> str:
+        """What ``seal_text`` sealed; raises SealBroken."""
+        return self.unseal(urlsafe_b64decode(sealed + "=="), purpose.encode()).decode()
 
     @staticmethod
     def key_of(sealed: bytes) -> str:

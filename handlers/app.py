@@ -14,14 +14,16 @@ from edurise.container import Container
 from handlers import ai, courses, docs, enrollments, health, live, notifications, payments
 from handlers.caching import PublicCache
 from handlers.edge import Edge
+from handlers.files import applications, direct, tus
 from handlers.files import bulk as file_bulk
 from handlers.files import categories as file_categories
-from handlers.files import direct, tus
 from handlers.files import downloads as file_downloads
 from handlers.files import sharing as file_sharing
 from handlers.files import uploads as file_uploads
 from handlers.guards import check_all
-from handlers.identity import accounts, applications
+from handlers.identity import accounts, addresses, passwords
+from handlers.identity import keys as signing_keys
+from handlers.identity import sessions as own_sessions
 from handlers.observing import Observer
 from handlers.organizations import choosing
 from handlers.refusals import RefusingHandler
@@ -34,8 +36,8 @@ from handlers.ws.hub import Hub
 from handlers.ws.register import Register
 
 VERSION = "0.1.0"
-_FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct)
-_ACCOUNTS = (accounts, applications)
+_FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct, applications)
+_ACCOUNTS = (accounts, passwords, addresses, own_sessions, signing_keys)
 _ORGANIZATIONS = (choosing,)
 _REST = (health, docs, *_ACCOUNTS, *_ORGANIZATIONS, *_FILES, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)

@@ -8,8 +8,8 @@ from edurise.notifications import queries, service
 from edurise.notifications.permissions import Notifications
 from handlers.base import RestHandler
 from handlers.guards import describe, permit
+from schemas.base import EmptyIn
 from schemas.notifications import MarkedOut, MarkReadIn, NotificationOut, NotificationQuery
-from schemas.payments import EmptyIn
 
 
 class NotificationsHandler(RestHandler):

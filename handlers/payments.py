@@ -8,7 +8,8 @@ from edurise.payments import flows
 from edurise.payments.permissions import Payments
 from handlers.base import RestHandler
 from handlers.guards import describe, permit, public
-from schemas.payments import DialogPaymentIn, EmptyIn, PaymentOut, StartedPaymentOut, StartPaymentIn
+from schemas.base import EmptyIn
+from schemas.payments import DialogPaymentIn, PaymentOut, StartedPaymentOut, StartPaymentIn
 
 
 class PaymentsHandler(RestHandler):

@@ -21,6 +21,7 @@ __all__ = [
     "Coded",
     "Day",
     "Email",
+    "EmptyIn",
     "Id",
     "Ignored",
     "Instant",
@@ -63,6 +64,10 @@ class StrictSchema(Schema):
         unknown = RAISE
 
     error_messages = dict(SCHEMA_CODES)  # noqa: RUF012 - marshmallow's own attribute
+
+
+class EmptyIn(StrictSchema):
+    """Nothing."""
 
 
 class OutSchema(Schema):

@@ -12,7 +12,6 @@ from schemas.base import (
     Email,
     Id,
     Instant,
-    ListOf,
     Nested,
     OutSchema,
     Password,
@@ -113,42 +112,46 @@ class TokensOut(OutSchema):
     refresh = Text(max=200)
 
 
-class ApplicantOut(OutSchema):
-    """The person of an application, nested as one screen reads it."""
+class PasswordChangeIn(StrictSchema):
+    """One's own password, before and after; the new one twice, as forms ask for it."""
 
-    first_name = Text()
-    last_name = Text()
-    email = Email()
-    name = Text(max=300)
+    old_password = Password(min=1, required=True)
+    new_password1 = Password(required=True)
+    new_password2 = Password(required=True)
 
-
-class DocumentOut(OutSchema):
-    """A document of an application."""
-
-    id = Id()
-    name = Text()
-    url = Text(max=2000)
+    @validates_schema
+    def same_passwords(self, data: dict[str, Any], **_: object) -> None:
+        if data["new_password1"] != data["new_password2"]:
+            refuse_field("new_password2", "passwords_differ")
 
 
-class TeacherApprovalOut(OutSchema):
-    """The contract's TeacherApproval: the union of what four screens read."""
+class PasswordResetIn(StrictSchema):
+    """Whose password is lost."""
 
-    id = Id()
-    status = Choice(["pending", "approved", "rejected"])
-    user = Nested(ApplicantOut)
-    user_first_name = Text()
-    user_last_name = Text()
-    user_email = Email()
-    first_name = Text()
-    last_name = Text()
-    email = Email()
-    organization_name = Text()
-    teaching_experience = Text(max=5000)
-    subject_expertise = Text(max=5000)
-    documents = ListOf(Nested(DocumentOut))
-    rejection_reason = Text(max=5000)
-    applied_at = Instant()
-    created_at = Instant()
-    submitted_at = Instant()
-    reviewed_at = Instant(allow_none=True)
-    processed_at = Instant(allow_none=True)
+    email = Email(required=True)
+
+
+class PasswordResetConfirmIn(StrictSchema):
+    """The token of the mailed link, and the new password twice."""
+
+    token = Text(min=1, max=200, required=True)
+    password = Password(required=True)
+    password_confirm = Password(required=True)
+
+    @validates_schema
+    def same_passwords(self, data: dict[str, Any], **_: object) -> None:
+        if data["password"] != data["password_confirm"]:
+            refuse_field("password_confirm", "passwords_differ")
+
+
+class MailedTokenIn(StrictSchema):
+    """The token of a mailed link."""
+
+    token = Text(min=1, max=200, required=True)
+
+
+class AddressChangeIn(StrictSchema):
+    """Another address, and the password."""
+
+    email = Email(required=True)
+    password = Password(min=1, required=True)

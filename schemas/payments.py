@@ -56,10 +56,6 @@ class DialogPaymentIn(StrictSchema):
         return data
 
 
-class EmptyIn(StrictSchema):
-    """Nothing."""
-
-
 class StartedPaymentOut(OutSchema):
     """What the browser needs to pay. ``gateway`` is ``sandbox`` where no money moves."""
 

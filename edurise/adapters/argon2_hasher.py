@@ -35,6 +35,9 @@ class Argon2Hasher:
     async def verify(self, encoded: str | None, password: str) -> bool:
         return await self._submit(self._matches, encoded, password)
 
+    def is_outdated(self, encoded: str) -> bool:
+        return self._hasher.check_needs_rehash(encoded)
+
     def close(self) -> None:
         self._threads.shutdown(wait=True)
 

@@ -1,4 +1,4 @@
-"""What identity tells the rest of the platform."""
+"""What identity tells the rest of the platform. An address that is not on file is sealed: events are kept long."""
 
 from __future__ import annotations
 
@@ -24,3 +24,54 @@ class TeacherApproved(Event):
     topic: ClassVar[str] = "identity.teacher_approved.v1"
     application_id: UUID
     person_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherRejected(Event):
+    """An administrator rejected a teacher application; the reason stands in it."""
+
+    topic: ClassVar[str] = "identity.teacher_rejected.v1"
+    application_id: UUID
+    person_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailVerificationAsked(Event):
+    """A person is to show that their address is theirs."""
+
+    topic: ClassVar[str] = "identity.email_verification_asked.v1"
+    person_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordResetAsked(Event):
+    """Somebody who names an address has lost a password. It is recorded alike for known and unknown addresses."""
+
+    topic: ClassVar[str] = "identity.password_reset_asked.v1"
+    sealed_email: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordChanged(Event):
+    """A person has another password."""
+
+    topic: ClassVar[str] = "identity.password_changed.v1"
+    person_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailChangeAsked(Event):
+    """A person is to confirm another address."""
+
+    topic: ClassVar[str] = "identity.email_change_asked.v1"
+    person_id: UUID
+    sealed_email: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailChanged(Event):
+    """A person moved to another address; the sealed one is that from before."""
+
+    topic: ClassVar[str] = "identity.email_changed.v1"
+    person_id: UUID
+    sealed_email: str

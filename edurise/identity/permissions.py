@@ -10,10 +10,17 @@ class Identity:
 
     ME = permission("identity.me", Grade.PERSON)
     LOGOUT = permission("identity.logout", Grade.PERSON)
+    CHANGE_PASSWORD = permission("identity.change_password", Grade.SELF, fresh=True)
+    VERIFY = permission("identity.verify", Grade.SELF)
+    CHANGE_ADDRESS = permission("identity.change_address", Grade.SELF, fresh=True)
+    SESSIONS = permission("identity.sessions", Grade.SELF)
 
 
 class Applications:
     """Teacher applications: applicants see their own, administrators decide over those of their organization."""
 
     LIST = permission("applications.list", Grade.PERSON)
+    APPLY = permission("applications.apply", Grade.SELF)
+    SEE = permission("applications.see", Grade.OWNER, Grade.ADMINISTRATOR, Grade.PLATFORM)
+    CHANGE = permission("applications.change", Grade.OWNER, Grade.ADMINISTRATOR, Grade.PLATFORM)
     DECIDE = permission("applications.decide", Grade.ADMINISTRATOR, Grade.PLATFORM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -13,3 +14,20 @@ class PasswordHasher(Protocol):
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Whether the password matches. ``None`` (no such person) takes as long as a real comparison and is False."""
+
+    def is_outdated(self, encoded: str) -> bool:
+        """Whether a hash was made with other parameters than those in use."""
+
+
+class PasswordJudge(Protocol):
+    """Knows passwords that should not be taken."""
+
+    async def fault_of(self, password: str, about: Sequence[str]) -> str | None:
+        """``weak_password``, ``breached_password`` or None. ``about`` are words that are known of the person."""
+
+
+class Devices(Protocol):
+    """Reads what a browser says of itself."""
+
+    def name_of(self, user_agent: str) -> str:
+        """The browser and its system for people to read; empty where nothing is known."""

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from edurise import outbox
 from edurise.db import flush_unique, moment
 from edurise.errors import Conflict
-from edurise.identity.events import PersonRegistered
+from edurise.identity.events import EmailVerificationAsked, PersonRegistered
 from edurise.identity.models import Credential, Person, TeacherApplication
 from edurise.tenants import queries as tenants
 from edurise.tenants import service as memberships
@@ -62,6 +62,7 @@ def register(session: Session, new: NewPerson, password_hash: str, tenant_id: UU
     if new.teaches:
         session.add(TeacherApplication(id=uuid7(), tenant_id=tenant_id, person_id=person.id, submitted_at=now))
     outbox.record(session, tenant_id, PersonRegistered(person_id=person.id))
+    outbox.record(session, None, EmailVerificationAsked(person_id=person.id))
     return person.id
 
 

@@ -32,6 +32,12 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "course_enrolled": frozenset({"name", "link", "course"}),
     "payment_settled": frozenset({"name", "link", "course", "amount_minor", "currency", "payment_id"}),
     "teacher_approved": frozenset({"name", "link", "organization"}),
+    "teacher_rejected": frozenset({"name", "link", "organization", "reason"}),
+    "verify_email": frozenset({"name", "link"}),
+    "reset_password": frozenset({"name", "link"}),
+    "password_changed": frozenset({"name", "link"}),
+    "change_email": frozenset({"name", "link"}),
+    "email_changed": frozenset({"name", "link"}),
 }
 
 
@@ -98,7 +104,7 @@ def render(kind: str, language: str, params: Mapping[str, object]) -> RenderedMa
         "subject": subject,
         "heading": wording.heading.format_map(values),
         "greeting": (words.greeting if values["name"] else words.greeting_without_name).format_map(values),
-        "paragraphs": [paragraph.format_map(values) for paragraph in wording.paragraphs],
+        "paragraphs": [text for text in (part.format_map(values) for part in wording.paragraphs) if text],
         "facts": [(label, value.format_map(values)) for label, value in wording.facts],
         "action": wording.action,
         "link": link,

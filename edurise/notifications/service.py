@@ -36,6 +36,7 @@ KINDS = {
     "file_failed": Kind("file_failed", "system", "high"),
     "file_quarantined": Kind("file_quarantined", "system", "urgent"),
     "teacher_approved": Kind("teacher_approved", "system", "high"),
+    "teacher_rejected": Kind("teacher_rejected", "system", "high"),
     "welcome": Kind("welcome", "system", "low"),
 }
 

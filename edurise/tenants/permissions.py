@@ -9,4 +9,4 @@ class Tenants:
     """Every logged-in person may see and choose their own organizations."""
 
     MINE = permission("tenants.mine", Grade.PERSON)
-    SWITCH = permission("tenants.switch", Grade.PERSON)
+    SWITCH = permission("tenants.switch", Grade.SELF)

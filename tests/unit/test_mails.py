@@ -11,6 +11,7 @@ from edurise.notifications import mails
 from edurise.notifications.mails import PARAMETERS, RenderedMail, render
 
 PARAMS: dict[str, object] = {
+    "reason": "Please add your certificates.",
     "name": "Ada",
     "link": "https://learn.example/courses/1",
     "course": "Algebra",
@@ -118,8 +119,9 @@ def test_amounts_have_the_decimals_of_their_currency(minor: int, currency: str, 
 @pytest.mark.parametrize("title", HOSTILE)
 @pytest.mark.parametrize("kind", sorted(PARAMETERS))
 def test_no_title_and_no_name_breaks_out(kind: str, title: str) -> None:
+    reason = title or "none"  # an empty paragraph is left out
     plain = rendered(kind)
-    mail = rendered(kind, course=title, organization=title, name=title, payment_id=title)
+    mail = rendered(kind, course=title, organization=title, name=title, payment_id=title, reason=reason)
     assert len(mail.subject.splitlines()) == 1
     assert mail.subject.isprintable()
     assert len(mail.subject) <= mails.SUBJECT_LENGTH

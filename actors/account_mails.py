@@ -1,0 +1,79 @@
+"""Mails about an account itself. They are sent whatever somebody prefers: each tells of a key to their account.
+
+A link's id is that of the event that asked for it, so a mail that is sent again leads to the same link.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from actors.mailing import send
+from actors.registry import actor
+from actors.runtime import DeliveryHop
+from edurise.container import Container
+from edurise.errors import NotFound
+from edurise.identity import addresses
+from edurise.identity import queries as people
+from edurise.identity.events import (
+    EmailChangeAsked,
+    EmailChanged,
+    EmailVerificationAsked,
+    PasswordChanged,
+    PasswordResetAsked,
+)
+from edurise.identity.flows.addresses import SEALED_FOR as ADDRESS
+from edurise.identity.flows.passwords import SEALED_FOR as RESET
+
+
+@actor(on=EmailVerificationAsked, fatal=(NotFound,))
+async def mail_a_verification(c: Container, event: EmailVerificationAsked, hop: DeliveryHop) -> None:
+    """The link that shows that an address is its person's."""
+    if await hop.system(addresses.verification_link, event.person_id, event.id):
+        to = await _person(hop, event.person_id)
+        token = c.mail_links.token("verify_email", event.id)
+        await send(c, event, "verify_email", to, f"/auth/verify-email?token={token}", {})
+    await hop.finish()
+
+
+@actor(on=PasswordResetAsked, fatal=(NotFound,))
+async def mail_a_reset(c: Container, event: PasswordResetAsked, hop: DeliveryHop) -> None:
+    """The link by which a lost password is replaced; nothing for an address that nobody has."""
+    email = c.vault.unseal_text(event.sealed_email, RESET)
+    person_id = await hop.system(addresses.reset_link, email, event.id)
+    if person_id is not None:
+        to = await _person(hop, person_id)
+        token = c.mail_links.token("reset_password", event.id)
+        await send(c, event, "reset_password", to, f"/auth/reset-password?token={token}", {})
+    await hop.finish()
+
+
+@actor(on=PasswordChanged, fatal=(NotFound,))
+async def tell_of_a_password(c: Container, event: PasswordChanged, hop: DeliveryHop) -> None:
+    """That the password is another one now, for somebody who did not change it."""
+    await send(c, event, "password_changed", await _person(hop, event.person_id), "/auth/forgot-password", {})
+    await hop.finish()
+
+
+@actor(on=EmailChangeAsked, fatal=(NotFound,))
+async def mail_a_change(c: Container, event: EmailChangeAsked, hop: DeliveryHop) -> None:
+    """The link that moves an account, to the new address; nothing to one that somebody has."""
+    email = c.vault.unseal_text(event.sealed_email, ADDRESS)
+    if await hop.system(addresses.change_link, event.person_id, email, event.id):
+        to = await _person(hop, event.person_id) | {"email": email}
+        token = c.mail_links.token("change_email", event.id)
+        await send(c, event, "change_email", to, f"/auth/confirm-email?token={token}", {})
+    await hop.finish()
+
+
+@actor(on=EmailChanged, fatal=(NotFound,))
+async def tell_of_a_change(c: Container, event: EmailChanged, hop: DeliveryHop) -> None:
+    """To the old address, that the account has moved."""
+    to = await _person(hop, event.person_id) | {"email": c.vault.unseal_text(event.sealed_email, ADDRESS)}
+    await send(c, event, "email_changed", to, "/contact", {})
+    await hop.finish()
+
+
+async def _person(hop: DeliveryHop, person_id: UUID) -> dict[str, Any]:
+    found: dict[str, Any] = await hop.system(people.contact, person_id)
+    return found

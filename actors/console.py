@@ -1,0 +1,109 @@
+"""What an operator asks on the command line beside the running processes. Each command builds its own container."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import orjson
+import typer
+import uvloop
+
+from actors import deadletters as dead
+from actors import storekeeping
+from edurise.adapters.logs import configure_logs
+from edurise.adapters.refusals import refusals
+from edurise.adapters.resources import resources
+from edurise.config import Settings, read_settings
+from edurise.container import Container, build
+from edurise.identity import keys
+
+letters = typer.Typer(no_args_is_help=True, help="Deliveries that were given up.")
+kept = typer.Typer(no_args_is_help=True, help="The bytes of files.")
+signing = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens, and those that seal secrets.")
+T = TypeVar("T")
+
+
+def settings_of_this_process() -> Settings:
+    """Read the settings and write logs as they say."""
+    settings = read_settings()
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _asked(work: Callable[[Container], Coroutine[Any, Any, T]]) -> T:
+    """Run one question of the command line with a container of its own."""
+    with refusals():
+        settings = settings_of_this_process()
+        found = resources(settings)
+
+        async def ask() -> T:
+            c = build(settings, found.urls, found.redis_url)
+            try:
+                return await work(c)
+            finally:
+                await c.close()
+
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(ask())
+        finally:
+            found.stop()
+
+
+def _print(value: Any) -> None:
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
+@letters.command("list")
+def list_dead(limit: int = 100) -> None:
+    """The newest dead deliveries. Looking never destroys."""
+    _print(_asked(lambda c: dead.listed(c, limit)))
+
+
+@letters.command("show")
+def show_dead(event: UUID) -> None:
+    """One event and what became of each of its deliveries."""
+    _print(_asked(lambda c: dead.show(c, event)))
+
+
+@letters.command("replay")
+def replay_dead(
+    event: Annotated[UUID | None, typer.Argument(help="Without one: every dead delivery.")] = None,
+    actor: Annotated[str, typer.Option(help="Only this actor.")] = "",
+) -> None:
+    """Send dead deliveries again, with all their attempts."""
+    typer.echo(f"{_asked(lambda c: dead.replay(c, event, actor or None))} sent again")
+
+
+@kept.command("verify")
+def verify_files(
+    organization: Annotated[str, typer.Option(help="Only the files of this subdomain.")] = "",
+    store: Annotated[str, typer.Option(help="Only this store: local or s3.")] = "",
+    orphans: Annotated[bool, typer.Option("--orphans", help="Also list objects that no file refers to.")] = False,
+) -> None:
+    """Read every object and compare size and SHA-256; one line for each fault, exit code 1 if there is one."""
+    if not _asked(lambda c: storekeeping.verify(c, organization, store, orphans=orphans)):
+        raise typer.Exit(1)
+
+
+@kept.command("move")
+def move_files(
+    organization: Annotated[str, typer.Argument(help="The organization's subdomain.")],
+    to: Annotated[str, typer.Option(help="The store: local or s3.")],
+    keep_old: Annotated[float, typer.Option(min=0, help="Seconds for which old objects stay.")] = storekeeping.KEPT_S,
+) -> None:
+    """Move an organization's files to another store while they are used. May be broken off and repeated; exit code 1
+    if a file could not be moved."""
+    if not _asked(lambda c: storekeeping.move(c, organization, to, keep_old)):
+        raise typer.Exit(1)
+
+
+@signing.command("rotate")
+def rotate_keys() -> None:
+    """Sign access tokens with a new key from a few seconds on; tokens of the old one stay good, and nobody is logged
+    out."""
+    kid = _asked(lambda c: c.db.system(keys.rotate, c.settings.secret_key))
+    typer.echo(f"{kid} signs in {keys.LEARNED_WITHIN.seconds} s")
