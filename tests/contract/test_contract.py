@@ -13,6 +13,7 @@ from edurise.ai.ports import Usage
 from handlers.app import ALIASES, ROUTES
 from handlers.routing import RouteTable
 from tests.contract import reading
+from tests.contract.account_cases import ACCOUNTS
 from tests.contract.cases import API, Case, Sent, both, complete, in_data, nothing, of_shape, page_at_both_levels
 from tests.contract.file_cases import FILES
 from tests.harness.classroom import Classroom
@@ -377,6 +378,7 @@ CASES: dict[str, list[Case]] = {
     "live_classes.end": [Case(running, of_shape("LiveClass"))],
     "attendance.list": [Case(attended, attendance_rows)],
     "attendance.mark": [Case(marking, of_shape("ClassAttendance"))],
+    **ACCOUNTS,
     **FILES,
 }
 

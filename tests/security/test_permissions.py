@@ -14,6 +14,7 @@ from handlers.guards import check_all
 from handlers.routing import is_socket, verbs_of
 from tests.harness.client import Answer
 from tests.harness.world import PASSWORD, Someone, World
+from tests.security.account_table import ACCOUNTS
 from tests.security.entries import ANYBODY, API, ONE_S_OWN, Entry, Scene
 from tests.security.file_table import FILES, file_scene
 from tests.security.scene import conversation, learner, payment, school
@@ -180,6 +181,7 @@ TABLE: dict[str, list[Entry]] = {
     f"POST {API}/notifications/{{id:uuid}}/mark_read/": [
         Entry((401, 404, 403, 200), "learner", lambda s: f"{API}/notifications/{s.notification}/mark_read/"),
     ],
+    **ACCOUNTS,
     **FILES,
 }
 
