@@ -144,8 +144,7 @@ def approve(session: Session, who: Principal, application_id: UUID, _notes: str 
     found = _locked(session, application_id)
     if found.status != "approved":
         _decide(session, who, found, "approved", "")
-        member = tenants.membership(session, who.tenant, found.person_id)
-        if member is None or member["role"] == "student":  # an administrator stays one
+        if tenants.role_of(session, who.tenant, found.person_id) in (None, "student"):  # an administrator stays one
             memberships.give_role(session, who.tenant, found.person_id, "teacher")
         outbox.record(session, who.tenant, TeacherApproved(application_id=found.id, person_id=found.person_id))
 
@@ -156,8 +155,7 @@ def reject(session: Session, who: Principal, application_id: UUID, notes: str = 
     found = _locked(session, application_id)
     if found.status != "rejected":
         _decide(session, who, found, "rejected", notes)
-        member = tenants.membership(session, who.tenant, found.person_id)
-        if member is not None and member["role"] == "teacher":
+        if tenants.role_of(session, who.tenant, found.person_id) == "teacher":
             members.give_role(session, who, found.person_id, "student")
         outbox.record(session, who.tenant, TeacherRejected(application_id=found.id, person_id=found.person_id))
 

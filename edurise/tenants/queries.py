@@ -116,6 +116,12 @@ def membership(session: Session, tenant_id: UUID | None, person_id: UUID) -> dic
     return first(session, query)
 
 
+def role_of(session: Session, tenant_id: UUID, person_id: UUID) -> str | None:
+    """The role of a membership, also of one that is switched off; None where there is none."""
+    key = (Membership.tenant_id == tenant_id, Membership.person_id == person_id)
+    return session.scalar(select(Membership.role).where(*key))
+
+
 def mine(session: Session, who: Principal) -> list[dict[str, Any]]:
     """The organizations that the caller belongs to, the acting one first, then by age of membership. Asks for the self
     scope."""
