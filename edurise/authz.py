@@ -164,7 +164,10 @@ def admit(who: Principal, standing: Standing, about: About | None) -> Principal:
 
 
 def _tell_what_is_missing(who: Principal, standing: Standing, *, unseen: bool) -> None:
-    """Refuse with the reason where something that the caller can mend is in the way."""
+    """Refuse with the reason where something that the caller can mend is in the way. What anybody may ask for is as
+    hidden as it is from anybody."""
+    if Grade.PUBLIC in who.needs.grades:
+        return
     if standing.has(Grade.UNPROVEN):
         raise Forbidden("OTP_REQUIRED")
     if standing.has(Grade.UNVERIFIED):

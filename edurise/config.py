@@ -133,6 +133,11 @@ class Settings:
         return self.file_store or "local"
 
     @property
+    def media_url(self) -> str:
+        """What stands before the path of a public picture."""
+        return self.cdn_url or self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
     def production(self) -> bool:
         return self.mode == "production"
 

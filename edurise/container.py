@@ -157,6 +157,7 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         backlog=settings.pool_backlog,
         on_commit=_Telling(announcer, tasks),
         quotas=quotas,
+        media=settings.media_url,
     )
     ring = db.system_sync(keys.load, settings.secret_key)
     stores = _stores(settings, clock)

@@ -104,6 +104,11 @@ def quotas(session: Session) -> Quotas:
     return found
 
 
+def picture_url(session: Session, path: str | None) -> str | None:
+    """The absolute URL of a public picture, of which only the path is stored."""
+    return None if path is None else f"{session.info['media']}{path}"
+
+
 class WrongTenant(RuntimeError):
     """A programming error: a flush that would write a row of another organization than the one entered."""
 
@@ -205,9 +210,10 @@ class Database:
         backlog: int = 256,
         on_commit: Callable[[AfterCommit], None] | None = None,
         quotas: Quotas | None = None,
+        media: str = "",
     ) -> None:
         self._clock = clock
-        self._quotas = quotas
+        self._info: dict[str, Any] = {"quotas": quotas, "media": media}
         self._on_commit = on_commit
         self._app = _Lane(urls.application, pool_size, backlog, "app")
         self._sys = _Lane(urls.system, system_pool_size, backlog, "system")
@@ -278,7 +284,7 @@ class Database:
     def _transact(self, engine: Engine, work: Callable[[Session], T]) -> T:
         """One transaction, re-run once for a lost race or for a connection that died before the commit."""
         for last in (False, True):
-            attempt = _Attempt(engine, {"now": self._clock.now(), "quotas": self._quotas})
+            attempt = _Attempt(engine, {"now": self._clock.now(), **self._info})
             try:
                 return attempt.make(work, self._on_commit)
             except Retry as lost:
@@ -375,6 +381,7 @@ __all__ = [
     "flush_unique",
     "insert_missing",
     "moment",
+    "picture_url",
     "quotas",
     "rows",
     "scalar",

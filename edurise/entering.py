@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -57,7 +58,7 @@ def enter(session: Session, who: Principal, about: About | None, statement: str 
     row = connection.exec_driver_sql(statement, asked).one()
     if not row.known:
         raise NotFound
-    standing = Standing(_uuid(row.tenant), frozenset(Grade(name) for name in row.grades), row.member_role)
+    standing = _standing(row)
     if (about is None or about is MINE) and not standing.has(*_BELONGING):
         if who.strict:
             raise Forbidden("TENANT_ACCESS_ERROR")
@@ -71,6 +72,17 @@ def enter(session: Session, who: Principal, about: About | None, statement: str 
             raise Forbidden("STEP_UP_REQUIRED")
     session.info["tenant"] = standing.tenant_id
     return entered
+
+
+def stand(session: Session, who: Principal) -> Standing:
+    """How the caller stands in the acting organization as it is now, after what this hop has changed."""
+    asked = (_text(who.user_id), _text(who.tenant), None, None, who.service, who.version, _text(who.only))
+    row = session.connection().exec_driver_sql(_ENTER, asked).one()
+    return _standing(row)
+
+
+def _standing(row: Any) -> Standing:
+    return Standing(_uuid(row.tenant), frozenset(Grade(name) for name in row.grades), row.member_role)
 
 
 def _text(value: UUID | None) -> str | None:

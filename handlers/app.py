@@ -12,6 +12,7 @@ from tornado.web import Application
 from edurise.adapters.limiters import ProcessLimiter
 from edurise.container import Container
 from handlers import ai, courses, docs, enrollments, health, live, notifications, payments
+from handlers.analytics import organizations as figured_organizations
 from handlers.caching import PublicCache
 from handlers.edge import Edge
 from handlers.files import applications, direct, tus
@@ -25,7 +26,7 @@ from handlers.identity import accounts, addresses, passwords
 from handlers.identity import keys as signing_keys
 from handlers.identity import sessions as own_sessions
 from handlers.observing import Observer
-from handlers.organizations import choosing
+from handlers.organizations import choosing, managing
 from handlers.refusals import RefusingHandler
 from handlers.routing import Aliases, Routes
 from handlers.ws import ai as tutor_socket
@@ -38,7 +39,7 @@ from handlers.ws.register import Register
 VERSION = "0.1.0"
 _FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct, applications)
 _ACCOUNTS = (accounts, passwords, addresses, own_sessions, signing_keys)
-_ORGANIZATIONS = (choosing,)
+_ORGANIZATIONS = (choosing, managing, figured_organizations)
 _REST = (health, docs, *_ACCOUNTS, *_ORGANIZATIONS, *_FILES, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)
 ROUTES: Routes = [route for module in (*_REST, *_SOCKETS) for route in module.routes]

@@ -21,10 +21,16 @@ class PlanRefOut(OutSchema):
 
 
 class SubscriptionRefOut(OutSchema):
-    """The plan of an organization, in two of the three spellings that clients read."""
+    """The plan of an organization in two of the three spellings that clients read. What billing would know is null."""
 
+    id = Id()
     plan_name = Choice(PLANS)
+    plan_display_name = Text(max=20)
     plan = Nested(PlanRefOut)
+    status = Choice(["active", "inactive"])
+    billing_cycle = Choice(["monthly", "yearly"], allow_none=True)
+    current_period_end = Instant(allow_none=True)
+    is_active = Bool()
 
 
 class OrganizationOut(OutSchema):
@@ -34,12 +40,15 @@ class OrganizationOut(OutSchema):
     name = Text()
     subdomain = Text(max=63)
     description = Text(max=5000)
-    logo = Text(allow_none=True)
+    logo = Text(max=2000, allow_none=True)
     primary_color = Text(max=7)
     secondary_color = Text(max=7)
     is_active = Bool()
     subscription_plan = Choice(PLANS)
     subscription = Nested(SubscriptionRefOut)
+    currency = Text(max=3)
+    timezone = Text(max=64)
+    language = Text(max=20)
     created_at = Instant()
     updated_at = Instant()
 

@@ -23,6 +23,8 @@ TABLES = """
 ALTER TABLE organizations
     ADD COLUMN settings jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN logo_path text;
+CREATE INDEX ix_organizations_name_id ON organizations (name, id);
+CREATE INDEX ix_organizations_created_at_id ON organizations (created_at, id);
 ALTER TABLE standings ADD COLUMN is_suspended boolean NOT NULL DEFAULT false;
 CREATE TABLE invitations (
     id uuid CONSTRAINT pk_invitations PRIMARY KEY,
@@ -258,5 +260,6 @@ def downgrade() -> None:
            REVOKE UPDATE (name, subdomain, description, primary_color, secondary_color, timezone, language, settings,
                logo_path, updated_at) ON organizations FROM edurise_app;
            REVOKE DELETE ON organizations FROM edurise_system;
+           DROP INDEX ix_organizations_name_id; DROP INDEX ix_organizations_created_at_id;
            ALTER TABLE organizations DROP COLUMN settings, DROP COLUMN logo_path"""
     )

@@ -1,0 +1,1 @@
+"""Figures that span capabilities, whatever the path that shows them."""

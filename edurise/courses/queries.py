@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, select, type_coerce
+from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, or_, select, type_coerce
 from sqlalchemy.orm import Session
 from sqlalchemy.types import NULLTYPE
 
@@ -16,7 +16,7 @@ from edurise.courses import views
 from edurise.courses.models import Course, Lesson, Module
 from edurise.db import first, rows
 from edurise.errors import NotFound
-from edurise.paging import Found
+from edurise.paging import EVERYTHING, Found
 
 COURSE = (
     Course.id,
@@ -79,6 +79,20 @@ def faces(session: Session, course_ids: list[UUID]) -> dict[UUID, dict[str, Any]
         return {}
     found = rows(session, _COURSES_BY_ID, {"ids": course_ids})
     return {row["id"]: views.course_view(row) for row in found}
+
+
+_OF_ORGANIZATION = (
+    COURSES.where(Course.tenant_id == bindparam("tenant"), or_(bindparam("all"), Course.status == "published"))
+    .order_by(Course.created_at.desc(), Course.id.desc())
+    .limit(EVERYTHING)
+)
+
+
+def of_organization(session: Session, who: Principal) -> list[dict[str, Any]]:
+    """The published courses of the organization at hand, the newest first; all for who administers it. At most
+    EVERYTHING, one statement."""
+    sees_all = who.stands(Grade.ADMINISTRATOR, Grade.PLATFORM)
+    return [views.course_view(row) for row in rows(session, _OF_ORGANIZATION, {"tenant": who.tenant, "all": sees_all})]
 
 
 def title_of(session: Session, _who: Principal, course_id: UUID) -> str:

@@ -11,11 +11,12 @@ from uuid_utils.compat import uuid7
 
 from edurise import outbox
 from edurise.db import flush_unique, moment
-from edurise.errors import Conflict
+from edurise.errors import Conflict, Forbidden
 from edurise.identity.events import EmailVerificationAsked, PersonRegistered
 from edurise.identity.models import Credential, Person, TeacherApplication
 from edurise.tenants import queries as tenants
 from edurise.tenants import service as memberships
+from edurise.tenants import settings
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,15 @@ def register(session: Session, new: NewPerson, password_hash: str, tenant_id: UU
     """Make a person, a student membership of the organization and, if wished, a pending teacher application; returns
     the person's id. An organization that does not exist is read as ``main``.
 
-    Raises Conflict (EMAIL_TAKEN); two registrations of one address at once are decided by the unique key.
+    Raises Forbidden (REGISTRATION_CLOSED) and Conflict (EMAIL_TAKEN, PLAN_LIMIT_REACHED); two registrations of one
+    address at once are decided by the unique key.
     """
     now = moment(session)
-    if tenants.organization(session, tenant_id) is None:  # a header may name what does not exist
+    organization = tenants.organization(session, tenant_id)
+    if organization is None:  # a header may name what does not exist
         tenant_id = tenants.MAIN
+    elif not settings.effective(organization["settings"])["allow_self_registration"]:
+        raise Forbidden("REGISTRATION_CLOSED")
     person = Person(
         id=uuid7(),
         email=new.email,

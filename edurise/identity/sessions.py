@@ -146,6 +146,17 @@ def switch(session: Session, session_id: UUID, tenant_id: UUID, life: Lifetimes)
     return _opened(session, family, person.token_version, life)
 
 
+def unpin(session: Session, session_id: UUID, tenant_id: UUID, life: Lifetimes) -> Opened:
+    """Let a header move the session again, which goes on in an organization that its person may enter.
+
+    Raises Unauthenticated, and Forbidden: TENANT_ACCESS_ERROR, SESSION_CONFINED.
+    """
+    switch(session, session_id, tenant_id, life)
+    family = session.get_one(LoginSession, session_id)
+    family.is_pinned = family.confined_to is not None
+    return _opened(session, family, session.get_one(Person, family.person_id).token_version, life)
+
+
 def log_out(session: Session, person_id: UUID, session_id: UUID, token: str | None, life: Lifetimes) -> None:
     """Revoke the session of the access token and that of the refresh token, which may be rotated already; safe to
     repeat."""

@@ -34,6 +34,8 @@ class Organization(Keyed, Base):
         CheckConstraint("plan IN ('basic', 'pro', 'enterprise')", name="plan"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
         CheckConstraint("file_store IN ('local', 's3')", name="file_store"),
+        Index(None, "name", "id"),
+        Index(None, "created_at", "id"),
     )
 
     name: Mapped[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,13 +11,20 @@ from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
-from edurise.db import first, moment, rows
+from edurise.db import first, moment, picture_url, rows
 from edurise.errors import NotFound
+from edurise.paging import Found, Listing, Orderings, Window
 from edurise.tenants.models import CourseStanding, Membership, Organization
+
+MEMBERSHIPS = select(
+    Membership.id, Membership.tenant_id, Membership.person_id, Membership.role, Membership.is_active,
+    Membership.created_at,
+).subquery("members")  # fmt: skip
+"""Memberships of the entered organization, to be joined by a capability above."""
 
 MAIN = UUID("00000000-0000-7000-8000-000000000001")
 
-_ORGANIZATION = (
+ORGANIZATION = (
     Organization.id,
     Organization.name,
     Organization.subdomain,
@@ -41,7 +48,7 @@ _ORGANIZATION = (
 _NAMES = select(Organization.id, Organization.name).where(
     Organization.id == any_(bindparam("ids", type_=ARRAY(Uuid())))
 )
-_BY_ID = select(*_ORGANIZATION).where(Organization.id == bindparam("id"), Organization.is_active)
+_BY_ID = select(*ORGANIZATION).where(Organization.id == bindparam("id"), Organization.is_active)
 _LASTS = or_(CourseStanding.until.is_(None), CourseStanding.until > bindparam("now"))
 _LEARNERS = (
     select(CourseStanding.person_id)
@@ -63,6 +70,28 @@ _MEMBERS = select(Membership.person_id).where(
     Membership.person_id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
     Membership.is_active,
 )
+
+
+ORGANIZATION_ORDER = Orderings(
+    "name",
+    Organization.id,
+    {"name": Organization.name, "created_at": Organization.created_at},
+)
+_SEARCHED = func.concat(Organization.name, " ", Organization.subdomain)
+_LISTING = Listing(
+    select(*ORGANIZATION),
+    ORGANIZATION_ORDER,
+    {
+        "is_active": Organization.is_active == bindparam("is_active"),
+        "search": func.strpos(func.lower(_SEARCHED), func.lower(bindparam("search"))) > 0,
+    },
+)
+
+
+def listing(session: Session, given: Mapping[str, Any], window: Window) -> Found:
+    """Organizations as rows of ``ORGANIZATION``, by ``is_active`` and ``search`` (name and subdomain); two
+    statements."""
+    return _LISTING.page(session, given, window)
 
 
 def id_of(named: UUID | str) -> UUID:
@@ -126,12 +155,12 @@ def mine(session: Session, who: Principal) -> list[dict[str, Any]]:
     """The organizations that the caller belongs to, the acting one first, then by age of membership. Asks for the self
     scope."""
     query = (
-        select(*_ORGANIZATION, Membership.role)
+        select(*ORGANIZATION, Membership.role)
         .join(Membership, Membership.tenant_id == Organization.id)
         .where(Membership.person_id == who.person, Membership.is_active, Organization.is_active)
         .order_by((Organization.id != who.wanted), Membership.created_at, Membership.id)
     )
-    return [organization_view(row) for row in rows(session, query)]
+    return [shown(session, row) for row in rows(session, query)]
 
 
 def first_of(session: Session, person_id: UUID) -> UUID | None:
@@ -185,20 +214,33 @@ def standings_of(session: Session, person_id: UUID) -> dict[UUID, frozenset[str]
     return found
 
 
-def organization_view(row: dict[str, Any]) -> dict[str, Any]:
-    """The contract's Organization. The plan is sent under all three spellings that clients read."""
-    plan = row["plan"]
+def shown(session: Session, row: dict[str, Any]) -> dict[str, Any]:
+    """The contract's Organization, from a row of ``ORGANIZATION``. The plan is sent under all three spellings that
+    clients read; what billing would know is null, for there is none yet."""
+    plan, is_active = row["plan"], row["is_active"]
     return {
         "id": row["id"],
         "name": row["name"],
         "subdomain": row["subdomain"],
         "description": row["description"],
-        "logo": None,
+        "logo": picture_url(session, row["logo_path"]),
         "primary_color": row["primary_color"],
         "secondary_color": row["secondary_color"],
-        "is_active": row["is_active"],
+        "is_active": is_active,
         "subscription_plan": plan,
-        "subscription": {"plan_name": plan, "plan": {"name": plan}},
+        "subscription": {
+            "id": row["id"],
+            "plan_name": plan,
+            "plan_display_name": plan.capitalize(),
+            "plan": {"name": plan},
+            "status": "active" if is_active else "inactive",
+            "billing_cycle": None,
+            "current_period_end": None,
+            "is_active": is_active,
+        },
+        "currency": row["currency"],
+        "timezone": row["timezone"],
+        "language": row["language"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
     }

@@ -53,7 +53,7 @@ class RegisterHandler(AuthHandler):
         out=LoginOut,
         status=201,
         shape="body",
-        errors=["EMAIL_TAKEN"],
+        errors=["EMAIL_TAKEN", "REGISTRATION_CLOSED", "PLAN_LIMIT_REACHED"],
     )
     async def post(self) -> None:
         data = self.body(RegisterIn)

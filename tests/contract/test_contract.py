@@ -16,6 +16,7 @@ from tests.contract import reading
 from tests.contract.account_cases import ACCOUNTS
 from tests.contract.cases import API, Case, Sent, both, complete, in_data, nothing, of_shape, page_at_both_levels
 from tests.contract.file_cases import FILES
+from tests.contract.organization_cases import ORGANIZATIONS
 from tests.harness.classroom import Classroom
 from tests.harness.client import Answer
 from tests.harness.talks import Talk
@@ -379,6 +380,7 @@ CASES: dict[str, list[Case]] = {
     "attendance.list": [Case(attended, attendance_rows)],
     "attendance.mark": [Case(marking, of_shape("ClassAttendance"))],
     **ACCOUNTS,
+    **ORGANIZATIONS,
     **FILES,
 }
 

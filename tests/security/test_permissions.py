@@ -17,6 +17,7 @@ from tests.harness.world import PASSWORD, Someone, World
 from tests.security.account_table import ACCOUNTS
 from tests.security.entries import ANYBODY, API, ONE_S_OWN, Entry, Scene
 from tests.security.file_table import FILES, file_scene
+from tests.security.organization_table import ORGANIZATIONS
 from tests.security.scene import conversation, learner, payment, school
 
 
@@ -182,6 +183,7 @@ TABLE: dict[str, list[Entry]] = {
         Entry((401, 404, 403, 200), "learner", lambda s: f"{API}/notifications/{s.notification}/mark_read/"),
     ],
     **ACCOUNTS,
+    **ORGANIZATIONS,
     **FILES,
 }
 

@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from edurise import audit
-from edurise.authz import Principal
+from edurise.authz import About, Principal
 from edurise.errors import Unauthenticated
-from edurise.identity import queries, service, sessions
+from edurise.identity import liveness, queries, service, sessions
 from edurise.identity.sessions import Way
 from edurise.tenants import queries as tenants
 
@@ -75,6 +75,16 @@ async def switch(c: Container, who: Principal, tenant_id: UUID) -> dict[str, Any
     return {"token": access, "tenant": organization, "tokens": {"access": access, "refresh": outcome.refresh}}
 
 
+async def unpin(c: Container, who: Principal, tenant_id: UUID) -> dict[str, Any]:
+    """Clear what ``switch`` pinned; returns ``{tenant_id, access, refresh}``. Raises as ``enter()`` does for an
+    organization that the caller does not belong to, and Forbidden (SESSION_CONFINED)."""
+    await c.db.run(who, liveness.admitted, about=About("organization", tenant_id))
+    if who.session_id is None:
+        raise Unauthenticated
+    opened: sessions.Opened = await c.db.system(sessions.unpin, who.session_id, tenant_id, c.lifetimes)
+    return {"tenant_id": tenant_id, "access": access_token(c, opened), "refresh": opened.refresh}
+
+
 def _switch(
     session: Session, who: Principal, tenant_id: UUID, life: sessions.Lifetimes
 ) -> tuple[sessions.Opened, dict[str, Any]]:
@@ -82,7 +92,7 @@ def _switch(
         raise Unauthenticated
     outcome = sessions.switch(session, who.session_id, tenant_id, life)
     organization = tenants.organization(session, tenant_id)
-    return outcome, tenants.organization_view(organization) if organization else {}
+    return outcome, tenants.shown(session, organization) if organization else {}
 
 
 def access_token(c: Container, opened: sessions.Opened) -> str:

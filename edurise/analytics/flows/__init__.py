@@ -1,0 +1,1 @@
+"""Flows of figures: what spans organizations is read as the system role."""

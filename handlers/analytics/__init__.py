@@ -1,0 +1,1 @@
+"""Handlers of what shows figures that span capabilities, whatever its path."""
