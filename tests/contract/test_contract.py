@@ -16,6 +16,7 @@ from tests.contract import reading
 from tests.contract.account_cases import ACCOUNTS
 from tests.contract.cases import API, Case, Sent, both, complete, in_data, nothing, of_shape, page_at_both_levels
 from tests.contract.file_cases import FILES
+from tests.contract.privacy_cases import PRIVACY
 from tests.harness.classroom import Classroom
 from tests.harness.client import Answer
 from tests.harness.talks import Talk
@@ -380,6 +381,7 @@ CASES: dict[str, list[Case]] = {
     "attendance.mark": [Case(marking, of_shape("ClassAttendance"))],
     **ACCOUNTS,
     **FILES,
+    **PRIVACY,
 }
 
 

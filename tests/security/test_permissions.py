@@ -17,6 +17,7 @@ from tests.harness.world import PASSWORD, Someone, World
 from tests.security.account_table import ACCOUNTS
 from tests.security.entries import ANYBODY, API, ONE_S_OWN, Entry, Scene
 from tests.security.file_table import FILES, file_scene
+from tests.security.privacy_table import PRIVACY
 from tests.security.scene import conversation, learner, payment, school
 
 
@@ -183,6 +184,7 @@ TABLE: dict[str, list[Entry]] = {
     ],
     **ACCOUNTS,
     **FILES,
+    **PRIVACY,
 }
 
 
