@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from edurise import audit, outbox
@@ -95,6 +95,6 @@ def farewell(session: Session, person_id: UUID) -> dict[str, str] | None:
 
 def end_at_once(session: Session, email: str) -> UUID | None:
     """Let the grace of an address's account be over; returns whose it is, or None for an unknown address."""
-    changed = update(Person).where(Person.email_key == email.lower(), Person.erased_at.is_(None))
+    changed = update(Person).where(Person.email_key == func.lower(email), Person.erased_at.is_(None))
     found: UUID | None = session.scalar(changed.values(erase_after=moment(session)).returning(Person.id))
     return found

@@ -67,7 +67,7 @@ def erase(session: Session, person_id: UUID, vault: Vault) -> list[Erased]:
     # Not as keys: the audit takes no name that sounds like a secret, and some tables do.
     counts = [{"table": one.table, "fate": one.fate.value, "rows": one.rows} for one in report]
     audit.write(session, Principal(), "account.erased", "person", person_id, tables=counts)
-    told_of = farewell | {fate: _sum(report, fate) for fate in (Fate.DELETED, Fate.EMPTIED)}
+    told_of = farewell | {fate.value: _sum(report, fate) for fate in (Fate.DELETED, Fate.EMPTIED)}
     sealed = vault.seal_text(orjson.dumps(told_of).decode(), SEALED_FOR)
     outbox.record(session, None, AccountErased(person_id=person_id, sealed_letter=sealed))
     return report
