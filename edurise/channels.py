@@ -66,7 +66,8 @@ WITH told AS (
       FROM channel_events e JOIN people p ON p.id = :person
      WHERE e.person_id IS NULL AND (position(p.id::text IN e.data::text) > 0
         OR position(lower(p.email) IN lower(e.data::text)) > 0
-        OR position(p.first_name || ' ' || p.last_name IN e.data::text) > 0)
+        OR length(p.first_name || p.last_name) > 1
+           AND position(btrim(p.first_name || ' ' || p.last_name) IN e.data::text) > 0)
      GROUP BY e.channel),
 moved AS (
     UPDATE channels c SET trimmed_to = greatest(c.trimmed_to, told.top) FROM told WHERE c.name = told.channel)

@@ -46,7 +46,7 @@ def leave(session: Session, who: Principal, before: str | None, grace: timedelta
     session.flush()
     alone = tenants.administered_alone(session, person.id)
     if alone is not None:
-        raise Conflict("LAST_ADMINISTRATOR", organization=alone)
+        raise Conflict("LAST_ADMINISTRATOR", reason="administers_alone", organization=alone)
     devices.revoke_all(session, person.id, life)
     audit.write(session, who, "account.deletion_asked", "person", person.id, erase_after=person.erase_after)
     outbox.record(session, None, AccountDeletionAsked(person_id=person.id, until=person.erase_after))
