@@ -98,3 +98,8 @@ def end_at_once(session: Session, email: str) -> UUID | None:
     changed = update(Person).where(Person.email_key == func.lower(email), Person.erased_at.is_(None))
     found: UUID | None = session.scalar(changed.values(erase_after=moment(session)).returning(Person.id))
     return found
+
+
+def owner_of(session: Session, email: str) -> UUID | None:
+    """Whose account an address is; None for an unknown one."""
+    return session.scalar(select(Person.id).where(Person.email_key == func.lower(email)))

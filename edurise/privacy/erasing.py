@@ -73,6 +73,12 @@ def erase(session: Session, person_id: UUID, vault: Vault) -> list[Erased]:
     return report
 
 
+def of_address(session: Session, email: str, vault: Vault) -> list[Erased] | None:
+    """Erase the person of an address at once, for an operator who answers a letter; None for an unknown address."""
+    person_id = leaving.end_at_once(session, email)
+    return None if person_id is None else erase(session, person_id, vault)
+
+
 def letter(vault: Vault, sealed: str) -> dict[str, Any]:
     """``{email, first_name, language, deleted, emptied}`` of an event's sealed letter; the last two count rows."""
     found: dict[str, Any] = orjson.loads(vault.unseal_text(sealed, SEALED_FOR))

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from edurise import audit
 from edurise.authz import Principal
 from edurise.db import moment
+from edurise.identity import leaving
 from edurise.personal import Fate, in_order
 from edurise.tenants import queries as tenants
 
@@ -29,6 +30,15 @@ def own(session: Session, who: Principal, most: int = MOST) -> bytes:
     """The caller's data as a JSON document; that they took it is audited."""
     audit.write(session, who, "account.exported", "person", who.person)
     return document(session, who.person, most)
+
+
+def of_address(session: Session, email: str) -> str | None:
+    """The data of the person of an address, for an operator who answers a letter; None for an unknown address."""
+    person_id = leaving.owner_of(session, email)
+    if person_id is None:
+        return None
+    audit.write(session, Principal(), "account.exported", "person", person_id)
+    return document(session, person_id).decode()
 
 
 def document(session: Session, person_id: UUID, most: int = MOST) -> bytes:

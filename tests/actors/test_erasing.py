@@ -22,7 +22,7 @@ from edurise.files.ports import ObjectMissing
 from edurise.identity import leaving
 from edurise.identity.models import Person
 from edurise.outbox import OutboxEvent
-from edurise.privacy import erasing
+from edurise.privacy import erasing, exports
 from edurise.privacy.events import AccountErased, AccountErasureDue
 from edurise.tenants.models import QuotaUsage
 from tests.harness.errands import run_actors
@@ -221,3 +221,13 @@ def test_who_is_being_erased_is_not_asked_for_again(world: World, owner: Connect
     assert person.id in world.c.db.system_sync(leaving.due, None, 1000)
     assert world.c.db.system_sync(erasing.erase, person.id, world.c.vault)
     assert world.c.db.system_sync(erasing.erase, uuid7(), world.c.vault) == []
+
+
+def test_an_operator_exports_and_erases_by_address(world: World) -> None:
+    person = world.person()
+    told = world.c.db.system_sync(exports.of_address, person.email.upper())
+    assert str(person.id) in told
+    report = world.c.db.system_sync(erasing.of_address, person.email, world.c.vault)
+    assert {one.table for one in report} == personal.declared().keys()
+    assert world.c.db.system_sync(exports.of_address, person.email) is None
+    assert world.c.db.system_sync(erasing.of_address, person.email, world.c.vault) is None
