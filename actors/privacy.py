@@ -17,7 +17,7 @@ from edurise.privacy.events import AccountErased, AccountErasureDue
 @actor(on=AccountDeletionAsked, fatal=(NotFound,))
 async def mail_a_deletion(c: Container, event: AccountDeletionAsked, hop: DeliveryHop) -> None:
     """Until when a log-in keeps the account."""
-    to = await hop.system(people.contact, event.person_id)
+    to = await hop.system(people.reachable, event.person_id)
     await send(c, event, "account_deletion", to, "/auth/login", {"until": event.until})
     await hop.finish()
 
@@ -25,7 +25,7 @@ async def mail_a_deletion(c: Container, event: AccountDeletionAsked, hop: Delive
 @actor(on=AccountRestored, fatal=(NotFound,))
 async def mail_a_restoring(c: Container, event: AccountRestored, hop: DeliveryHop) -> None:
     """That the account stays, for somebody who did not log in."""
-    to = await hop.system(people.contact, event.person_id)
+    to = await hop.system(people.reachable, event.person_id)
     await send(c, event, "account_restored", to, "/auth/forgot-password", {})
     await hop.finish()
 

@@ -60,8 +60,8 @@ def restore_if_leaving(session: Session, person_id: UUID, *, confined: bool = Fa
     SIGN_IN_REFUSED for a log-in ``confined`` to an organization, whose provider decides nothing about an account. The
     row stays locked, so that a log-in and the erasing of one account never happen both.
     """
-    person = session.scalars(select(Person).where(Person.id == person_id).with_for_update()).one()
-    session.refresh(person)
+    query = select(Person).where(Person.id == person_id).with_for_update()
+    person = session.scalars(query.execution_options(populate_existing=True)).one()
     if person.erased_at is not None or (person.erase_after is not None and person.erase_after <= moment(session)):
         raise Invalid("INVALID_CREDENTIALS")
     if person.erase_after is None:

@@ -17,10 +17,13 @@ from actors import privacy as jobs
 from edurise import personal
 from edurise.adapters.provision import DatabaseUrls
 from edurise.audit import AuditEntry
+from edurise.authz import actor_principal
+from edurise.errors import NotFound
 from edurise.files.models import File
 from edurise.files.ports import ObjectMissing
 from edurise.identity import leaving
 from edurise.identity.models import Person
+from edurise.notifications import service as notifications
 from edurise.outbox import OutboxEvent
 from edurise.privacy import erasing, exports
 from edurise.privacy.events import AccountErased, AccountErasureDue
@@ -231,3 +234,11 @@ def test_an_operator_exports_and_erases_by_address(world: World) -> None:
     assert {one.table for one in report} == personal.declared().keys()
     assert world.c.db.system_sync(exports.of_address, person.email) is None
     assert world.c.db.system_sync(erasing.of_address, person.email, world.c.vault) is None
+
+
+def test_who_was_erased_is_told_nothing(world: World) -> None:
+    person = world.person()
+    assert world.c.db.system_sync(erasing.of_address, person.email, world.c.vault)
+    actor = replace(actor_principal(person.tenant_id), user_id=person.id)
+    with pytest.raises(NotFound):
+        world.c.db.run_sync(actor, notifications.notify, person.id, "welcome", uuid7(), {}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,8 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
 from edurise.audit import AuditEntry
-from edurise.authz import Principal
+from edurise.authz import ANY_PERSON, Principal
+from edurise.errors import Conflict
 from edurise.identity import leaving
 from edurise.identity.models import Credential, LoginSession, Person
 from edurise.identity.watch import read_revocations
@@ -192,6 +194,21 @@ async def test_the_last_administrator_names_another_first(world: World) -> None:
     assert (await world.of(administrator).post(DELETE, {"password": PASSWORD})).status == 200
     left = await world.of(colleague).post(DELETE, {"password": PASSWORD})
     assert left.code == "LAST_ADMINISTRATOR", "who is leaving does not stay"
+
+
+@pytest.mark.gen_test
+async def test_who_is_leaving_is_no_administrator_to_count_on(world: World) -> None:
+    school = world.organization()
+    leaver, stays, platform = world.person("admin", school), world.person("admin", school), world.person(platform=True)
+    assert (await world.of(leaver).post(DELETE, {"password": PASSWORD})).status == 200
+    who = replace(platform.principal, wanted=school, needs=ANY_PERSON)
+    for act in (
+        lambda: world.c.db.run_sync(who, members.remove, stays.id),
+        lambda: world.c.db.run_sync(who, members.give_role, stays.id, "teacher"),
+    ):
+        with pytest.raises(Conflict, match="LAST_ADMINISTRATOR"):
+            act()
+    world.c.db.run_sync(who, members.remove, leaver.id)
 
 
 @pytest.mark.gen_test
