@@ -48,7 +48,10 @@ class ReceivingHandler(RestHandler):
         except DomainError as refused:
             if self.request.method not in self.streaming or not self._has_body:
                 raise
-            self._refuse_unread(refused)
+            self._pipe = Pipe()
+            self._pipe.discard()
+            self._moved = asyncio.Event()
+            self._answer_early(refused)
             return
         if self._finished or self.request.method not in self.streaming or self.is_answered:
             return
@@ -127,15 +130,14 @@ class ReceivingHandler(RestHandler):
         if not self._finished and not self._gone:
             super().finish()
 
-    def _refuse_unread(self, refused: DomainError) -> None:
+    def _answer_early(self, error: BaseException) -> None:
         """Answer at once; what the client still sends is dropped for a while, so that it hears the answer."""
-        self._pipe = Pipe()
-        self._pipe.discard()
-        self._moved = asyncio.Event()
         self._lingers = True
         connection: Any = self.request.connection
         connection.set_max_body_size(_MOST_DROPPED_BYTES)  # not for long: ``LINGER_S`` ends it
-        self.send_error(400, exc_info=(type(refused), refused, refused.__traceback__))
+        told = (type(error), error, error.__traceback__)
+        self.log_exception(*told)
+        self.send_error(400 if isinstance(error, DomainError) else 500, exc_info=told)
 
     async def _perform(self, pipe: Pipe) -> None:
         try:
@@ -160,10 +162,7 @@ class ReceivingHandler(RestHandler):
         length = self.request.headers.get("Content-Length", "")
         left = int(length) - self.received_bytes if length.isdigit() else _READ_TO_THE_END_BYTES + 1
         if left > _READ_TO_THE_END_BYTES and not self._finished:
-            told = (type(error), error, error.__traceback__)
-            self.log_exception(*told)
-            self._lingers = True
-            self.send_error(400 if isinstance(error, DomainError) else 500, exc_info=told)
+            self._answer_early(error)
 
     async def _watch(self, pipe: Pipe) -> None:
         while True:

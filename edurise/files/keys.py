@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-_KEY = re.compile(r"f/[0-9a-f]{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:\.(?:thumb|tail-[0-9]{1,6}))?")
+_KEY = re.compile(r"f/[0-9a-f]{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:\.(?:thumb|tail-[0-9]{1,10}))?")
 
 
 def of(object_id: UUID, part: str = "") -> str:

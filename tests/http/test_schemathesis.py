@@ -1,4 +1,4 @@
-"""The document against the running server: schemathesis invents calls from it, as four kinds of people, and holds every
+"""The document against the running server: schemathesis invents calls from it, as five kinds of people, and holds every
 answer against what it says. No 500, no status, header or shape that is not written there."""
 
 from __future__ import annotations
@@ -23,19 +23,25 @@ CHECKS = (
     "response_schema_conformance",
     "allow_header_conformance",
 )
-# Another seed finds other things; this one begins the same each time. The four run side by side, for BUDGET_S each.
+# Another seed finds other things; this one begins the same each time. The five run side by side, for BUDGET_S each.
 SEED, BUDGET_S, SECONDS = "20261", "12", 60
 # Coverage tries every bound of every field in turn; only who may write gets past the first check with it.
 PHASES = {"teacher": "coverage"}
 # An invented log-out or switch would change the caller itself for all calls after it, and an invented tenant header
 # would shut them out; the header is pinned instead.
-LEFT_OUT = ("/api/v1/accounts/auth/logout/", "/api/v1/users/switch_tenant/")
+LEFT_OUT = (
+    "/api/v1/accounts/auth/logout/",
+    "/api/v1/accounts/auth/logout/all/",
+    "/api/v1/accounts/sessions/end/",
+    "/api/v1/users/switch_tenant/",
+)
 
 ROLES: dict[str, Callable[[World], Someone | None]] = {
     "anonymous": lambda _: None,
     "student": lambda world: world.person(teaches=True),
     "teacher": lambda world: world.person("teacher", world.organization()),
     "administrator": lambda world: world.person("admin", world.organization()),
+    "platform": lambda world: world.person("admin", platform=True),
 }
 
 
