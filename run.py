@@ -51,6 +51,7 @@ from handlers.ws.hub import Hub
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 cli.add_typer(console.letters, name="deadletters")
 cli.add_typer(console.kept, name="files")
+cli.add_typer(console.own, name="privacy")
 cli.add_typer(console.signing, name="keys")
 LOG = structlog.get_logger("edurise")
 ALL = ("web", "worker", "relay", "scheduler")

@@ -75,5 +75,5 @@ async def tell_of_a_change(c: Container, event: EmailChanged, hop: DeliveryHop) 
 
 
 async def _person(hop: DeliveryHop, person_id: UUID) -> dict[str, Any]:
-    found: dict[str, Any] = await hop.system(people.contact, person_id)
+    found: dict[str, Any] = await hop.system(people.reachable, person_id)
     return found

@@ -19,9 +19,11 @@ from edurise.adapters.resources import resources
 from edurise.config import Settings, read_settings
 from edurise.container import Container, build
 from edurise.identity import keys
+from edurise.privacy import erasing, exports
 
 letters = typer.Typer(no_args_is_help=True, help="Deliveries that were given up.")
 kept = typer.Typer(no_args_is_help=True, help="The bytes of files.")
+own = typer.Typer(no_args_is_help=True, help="The data of one person.")
 signing = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens, and those that seal secrets.")
 T = TypeVar("T")
 
@@ -107,3 +109,26 @@ def rotate_keys() -> None:
     out."""
     kid = _asked(lambda c: c.db.system(keys.rotate, c.settings.secret_key))
     typer.echo(f"{kid} signs in {keys.LEARNED_WITHIN.seconds} s")
+
+
+@own.command("export")
+def export_person(email: str) -> None:
+    """Write everything that is stored of the person of an address, as JSON."""
+    typer.echo(_known(_asked(lambda c: c.db.system(exports.of_address, email))))
+
+
+@own.command("erase")
+def erase_person(
+    email: str, now: Annotated[bool, typer.Option("--now", help="There is no grace and no way back.")] = False
+) -> None:
+    """Erase the person of an address, and print what became of each table."""
+    if not now:
+        raise typer.BadParameter("erasing cannot be undone: say so with --now")
+    _print(_known(_asked(lambda c: c.db.system(erasing.of_address, email, c.vault))))
+
+
+def _known(found: T | None) -> T:
+    if found is None:
+        typer.echo("nobody has this address", err=True)
+        raise typer.Exit(1)
+    return found

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from uuid_utils.compat import uuid7
 
 from edurise.db import Base, Keyed, add_row, moment
+from edurise.personal import Fate, PersonalTable, declare, deleting, exporting
 
 
 class Activity(Keyed, Base):
@@ -50,3 +51,23 @@ def note(
         seconds=seconds,
         at=moment(session),
     )
+
+
+declare(
+    PersonalTable(
+        section="activity",
+        table="activity",
+        person=("person_id",),
+        fate=Fate.DELETED,
+        export=exporting(
+            Activity.person_id,
+            Activity.tenant_id,
+            Activity.kind,
+            Activity.object_kind,
+            Activity.object_id,
+            Activity.seconds,
+            Activity.at,
+        ),
+        erase=deleting(Activity.person_id),
+    )
+)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from edurise.authz import Principal
 from edurise.db import Base, Keyed, moment
+from edurise.personal import Fate, PersonalTable, declare, emptying, exporting
 
 _SECRETS = ("password", "token", "secret", "private", "hash", "signature", "authorization", "cookie")
 _PLAIN = (str, int, float, bool, type(None))
@@ -84,3 +85,26 @@ def _checked(value: Any) -> Any:
     if isinstance(value, _PLAIN):
         return value
     raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+declare(
+    PersonalTable(
+        section="audit",
+        table="audit_log",
+        person=("person_id",),
+        fate=Fate.EMPTIED,
+        # Not the details: they may name the people whom an act was about.
+        export=exporting(
+            AuditEntry.person_id,
+            AuditEntry.tenant_id,
+            AuditEntry.action,
+            AuditEntry.object_kind,
+            AuditEntry.object_id,
+            AuditEntry.ip,
+            AuditEntry.user_agent,
+            AuditEntry.at,
+        ),
+        erase=emptying(AuditEntry.person_id, ip="", user_agent=""),
+        because="An organization must be able to say what was done in it; the addresses and browsers go.",
+    )
+)

@@ -16,12 +16,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, CheckConstraint, Connection, ForeignKey, Index
+from sqlalchemy import BigInteger, CheckConstraint, Connection, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from edurise.authz import Principal
 from edurise.db import Base, WrongTenant, after_commit, moment
+from edurise.personal import Fate, PersonalTable, declare, deleting, running
 from edurise.ports import ChannelEvent
 
 P = ParamSpec("P")
@@ -56,6 +57,21 @@ moved AS (
     UPDATE channels c SET trimmed_to = greatest(c.trimmed_to, g.top)
       FROM (SELECT channel, max("offset") AS top FROM gone GROUP BY channel) g WHERE c.name = g.channel)
 SELECT count(*) FROM gone
+"""
+# What a class was told names the people in it. Everything in a channel up to the last such event goes, as events do by
+# age, so that a reader behind it loads the state anew; a name that somebody else has too costs them no more than that.
+_FORGET = """
+WITH told AS (
+    SELECT e.channel, max(e."offset") AS top
+      FROM channel_events e JOIN people p ON p.id = :person
+     WHERE e.person_id IS NULL AND (position(p.id::text IN e.data::text) > 0
+        OR position(lower(p.email) IN lower(e.data::text)) > 0
+        OR length(p.first_name || p.last_name) > 1
+           AND position(btrim(p.first_name || ' ' || p.last_name) IN e.data::text) > 0)
+     GROUP BY e.channel),
+moved AS (
+    UPDATE channels c SET trimmed_to = greatest(c.trimmed_to, told.top) FROM told WHERE c.name = told.channel)
+DELETE FROM channel_events e USING told WHERE e.channel = told.channel AND e."offset" <= told.top
 """
 
 
@@ -226,3 +242,27 @@ def _head(session: Session, channel: str) -> tuple[int, UUID | None]:
 
 def _uuid(value: object) -> UUID:
     return value if isinstance(value, UUID) else UUID(str(value))
+
+
+declare(
+    PersonalTable(
+        section="channels",
+        table="channel_events",
+        person=("person_id",),
+        fate=Fate.DELETED,
+        export=None,
+        erase=running(text(_FORGET)),
+        because="Copies of notifications, and of what a class was told, for those whose connection broke.",
+    )
+)
+declare(
+    PersonalTable(
+        section="channels",
+        table="channels",
+        person=("person_id",),
+        fate=Fate.DELETED,
+        export=None,
+        erase=deleting(Channel.person_id),
+        because="How many events a channel had; those of the person go with it.",
+    )
+)

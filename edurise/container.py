@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+import edurise.models  # noqa: F401 - every table, and what is personal in it, is declared once it is imported
 from edurise.adapters.argon2_hasher import Argon2Hasher
 from edurise.adapters.cdn_purger import CdnPurger, NoPurger
 from edurise.adapters.clamav_scanner import ClamAvScanner

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from edurise.db import Base, first, moment, rows
 from edurise.entering import Opening
+from edurise.personal import Fate, PersonalTable, declare
 from edurise.ports import Dispatch
 
 T = TypeVar("T")
@@ -343,3 +344,16 @@ def _dispatch(row: Mapping[str, Any]) -> Dispatch:
         attempts=row["attempts"],
         again=row["again"],
     )
+
+
+declare(
+    PersonalTable(
+        section="outbox",
+        table="deliveries",
+        person=("last_error",),
+        fate=Fate.KEPT,
+        export=None,
+        erase=None,
+        because="Work under way, which names events and codes of errors; a row goes seven days after it was done.",
+    )
+)

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar, Union
 from uuid import UUID
 
-from sqlalchemy import Index, select, text
+from sqlalchemy import ColumnElement, Index, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from uuid_utils.compat import uuid7
 
 from edurise.authz import Principal
 from edurise.db import Base, Keyed, add_row, after_commit, moment
+from edurise.personal import Fate, PersonalTable, declare
 
 BELL = "outbox"
 """Rung after the commit of a transaction that recorded an event; the relay waits for it."""
@@ -44,9 +45,14 @@ class Event:
     A subclass names its ``topic``, ``capability.what_happened.vN``, once in the code base. Its fields are UUID, str,
     int, float, bool, datetime, dict, a list or tuple of such, or one of these or None; sets and nested dataclasses are
     refused when it is first used.
+
+    ``personal`` are its fields of text that say something of a person beyond their id; they are blanked when the person
+    whose id stands in the field ``whose`` is erased.
     """
 
     topic: ClassVar[str]
+    personal: ClassVar[tuple[str, ...]] = ()
+    whose: ClassVar[str] = "person_id"
     id: UUID = field(default_factory=uuid7)
     at: datetime = UNRECORDED
     tenant_id: UUID | None = None
@@ -135,6 +141,27 @@ def payload_of(session: Session, event_id: UUID) -> dict[str, Any] | None:
     return session.scalar(select(OutboxEvent.payload).where(OutboxEvent.id == event_id))
 
 
+def blank(session: Session, event: type[Event], event_id: UUID) -> None:
+    """Forget the ``personal`` fields of a stored event whose work is done (system role)."""
+    _blank(session, event, OutboxEvent.id == event_id)
+
+
+def blank_of(session: Session, person_id: UUID, now: datetime) -> int:  # noqa: ARG001 - every eraser's signature
+    """Forget the ``personal`` fields of every event about a person; returns in how many (system role)."""
+    return sum(
+        _blank(session, event, OutboxEvent.payload[event.whose].astext == str(person_id))
+        for event in _TOPICS.values()
+        if event.personal
+    )
+
+
+def _blank(session: Session, event: type[Event], which: ColumnElement[bool]) -> int:
+    blanked = func.jsonb_build_object(*(part for name in event.personal for part in (name, "")))
+    changed = update(OutboxEvent).where(OutboxEvent.topic == event.topic, which)
+    changed = changed.values(payload=OutboxEvent.payload.op("||")(blanked))
+    return int(session.connection().execute(changed).rowcount)
+
+
 def readers(event: type[Event]) -> Mapping[str, Callable[[Any], Any]]:
     """What turns the JSON value of each own field back into the field's type; made once for each class.
 
@@ -199,3 +226,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return value
+
+
+declare(
+    PersonalTable(
+        section="outbox",
+        table="outbox",
+        person=("payload",),
+        fate=Fate.EMPTIED,
+        export=None,
+        erase=blank_of,
+        because="Ids of what happened, kept for three months so that work can be repeated; what an event says of a"
+        " person beyond an id is blanked.",
+    )
+)

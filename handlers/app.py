@@ -11,7 +11,7 @@ from tornado.web import Application
 
 from edurise.adapters.limiters import ProcessLimiter
 from edurise.container import Container
-from handlers import ai, courses, docs, enrollments, health, live, notifications, payments
+from handlers import ai, courses, docs, enrollments, health, live, notifications, payments, privacy
 from handlers.analytics import organizations as figured_organizations
 from handlers.caching import PublicCache
 from handlers.edge import Edge
@@ -38,7 +38,7 @@ from handlers.ws.register import Register
 
 VERSION = "0.1.0"
 _FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct, applications)
-_ACCOUNTS = (accounts, passwords, addresses, own_sessions, signing_keys)
+_ACCOUNTS = (accounts, passwords, addresses, own_sessions, signing_keys, privacy)
 _ORGANIZATIONS = (choosing, managing, figured_organizations)
 _REST = (health, docs, *_ACCOUNTS, *_ORGANIZATIONS, *_FILES, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)

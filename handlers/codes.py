@@ -100,6 +100,7 @@ _CODES: Mapping[Kind, tuple[str, ...]] = {
         "PAYMENT_REQUIRED",
         "PERSON_BELONGS_ELSEWHERE",
         "PLAN_LIMIT_REACHED",
+        "PLATFORM_ADMINISTRATOR",
         "PROVIDER_TAKEN",
         "QUOTA_EXCEEDED",
         "REVIEW_REQUIRED",

@@ -22,6 +22,8 @@ class FileInspected(Event):
     """A file is ``ready``, ``quarantined`` or ``failed``; ``reason`` is a signature or an error code."""
 
     topic: ClassVar[str] = "files.inspected.v1"
+    personal: ClassVar[tuple[str, ...]] = ("name",)
+    whose: ClassVar[str] = "owner_id"
     file_id: UUID
     owner_id: UUID
     name: str

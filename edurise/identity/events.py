@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -64,6 +65,7 @@ class EmailChangeAsked(Event):
     """A person is to confirm another address."""
 
     topic: ClassVar[str] = "identity.email_change_asked.v1"
+    personal: ClassVar[tuple[str, ...]] = ("sealed_email",)
     person_id: UUID
     sealed_email: str
 
@@ -73,5 +75,23 @@ class EmailChanged(Event):
     """A person moved to another address; the sealed one is that from before."""
 
     topic: ClassVar[str] = "identity.email_changed.v1"
+    personal: ClassVar[tuple[str, ...]] = ("sealed_email",)
     person_id: UUID
     sealed_email: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountDeletionAsked(Event):
+    """A person deleted their account; it is erased after ``until``, unless they log in before."""
+
+    topic: ClassVar[str] = "identity.account_deletion_asked.v1"
+    person_id: UUID
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountRestored(Event):
+    """Who had deleted their account logged in again in time."""
+
+    topic: ClassVar[str] = "identity.account_restored.v1"
+    person_id: UUID

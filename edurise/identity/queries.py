@@ -81,9 +81,17 @@ def contact(session: Session, person_id: UUID) -> dict[str, Any]:
     return found
 
 
+def reachable(session: Session, person_id: UUID) -> dict[str, Any]:
+    """As ``contact``, of somebody who can be told something; raises NotFound also for who was erased."""
+    found = first(session, _CONTACT.where(Person.erased_at.is_(None)), {"id": person_id})
+    if found is None:
+        raise NotFound
+    return found
+
+
 def addressee(session: Session, _who: Principal, person_id: UUID) -> dict[str, Any]:
-    """As ``contact``, as a hop of its own."""
-    return contact(session, person_id)
+    """As ``reachable``, as a hop of its own."""
+    return reachable(session, person_id)
 
 
 def _user(person: dict[str, Any], member: dict[str, Any] | None, application: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from babel import Locale, UnknownLocaleError
+from babel.dates import format_datetime
 from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
@@ -26,6 +28,7 @@ SUBJECT_LENGTH = 200
 _FOLDER = Path(__file__).resolve().parents[1] / "texts" / "mails"
 
 # What each mail must be told. ``name`` may be empty; ``link`` is an absolute http(s) address of the user interface;
+# ``until`` is a moment in UTC, ``deleted`` and ``emptied`` count what an erased account left;
 # ``amount_minor`` counts minor units of ISO 4217 ``currency``, and the texts see both as ``amount``.
 PARAMETERS: Mapping[str, frozenset[str]] = {
     "welcome": frozenset({"name", "link"}),
@@ -38,6 +41,9 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "password_changed": frozenset({"name", "link"}),
     "change_email": frozenset({"name", "link"}),
     "email_changed": frozenset({"name", "link"}),
+    "account_deletion": frozenset({"name", "link", "until"}),
+    "account_restored": frozenset({"name", "link"}),
+    "account_erased": frozenset({"name", "link", "deleted", "emptied"}),
 }
 
 
@@ -94,9 +100,10 @@ def render(kind: str, language: str, params: Mapping[str, object]) -> RenderedMa
         raise ValueError(f"the mail {kind!r} needs an absolute http(s) link")
     words = catalogue(_negotiated(language))
     wording = words.mails[kind]
-    values = {name: _one_line(str(params[name])) for name in PARAMETERS[kind]}
+    locale = _locale(language, words.language)
+    values = {name: _one_line(_written(params[name], locale)) for name in PARAMETERS[kind]}
     if "amount_minor" in values:
-        values["amount"] = _money(int(values["amount_minor"]), values["currency"], _locale(language, words.language))
+        values["amount"] = _money(int(str(params["amount_minor"])), values["currency"], locale)
     subject = _shortened(_one_line(wording.subject.format_map(values)))
     context = {
         "language": words.language,
@@ -168,6 +175,11 @@ def _locale(wanted: str, found: str) -> Locale:
         except (UnknownLocaleError, ValueError):
             return Locale.parse(found)
     return Locale.parse(found)
+
+
+def _written(value: object, locale: Locale) -> str:
+    """A moment as its reader writes one, in UTC; anything else as it is."""
+    return format_datetime(value, "long", locale=locale) if isinstance(value, datetime) else str(value)
 
 
 def _money(amount_minor: int, currency: str, locale: Locale) -> str:

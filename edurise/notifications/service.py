@@ -58,9 +58,9 @@ def notify(
     """Tell a person something, in their language: a row, and an event on their channel in the same transaction.
 
     ``source_id`` is the event that it follows from; returns False, and tells nothing, where it was told before. The hop
-    must be that person's (row-level security shows an actor nobody else's rows).
+    must be that person's (row-level security shows an actor nobody else's rows). Raises NotFound for who was erased.
     """
-    language = people.contact(session, person_id)["language"]
+    language = people.reachable(session, person_id)["language"]
     sort = KINDS[kind]
     title, message = texts.notification(KINDS[kind].words, language, params)
     row: dict[str, Any] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from edurise import audit
@@ -17,6 +17,9 @@ from edurise.errors import Conflict, NotFound
 from edurise.ports import Charge
 from edurise.tenants.models import Membership
 from edurise.tenants.quotas import USERS
+
+# Who has deleted their account administers nothing for long.
+_STAYS = text("NOT EXISTS (SELECT FROM people p WHERE p.id = memberships.person_id AND p.erase_after IS NOT NULL)")
 
 
 def give_role(session: Session, who: Principal, person_id: UUID, role: str) -> None:
@@ -76,12 +79,12 @@ def _locked(session: Session, tenant_id: UUID, person_id: UUID) -> Membership:
 
 
 def _keep_an_administrator(session: Session, leaving: Membership) -> None:
-    """Raises Conflict (LAST_ADMINISTRATOR) if nobody else administers the organization."""
+    """Raises Conflict (LAST_ADMINISTRATOR) if nobody else administers the organization and stays."""
     if leaving.role != "admin" or not leaving.is_active:
         return
     query = select(Membership.person_id).where(
-        Membership.tenant_id == leaving.tenant_id, Membership.role == "admin", Membership.is_active
+        Membership.tenant_id == leaving.tenant_id, Membership.role == "admin", Membership.is_active, _STAYS
     )
     found = session.scalars(query.order_by(Membership.person_id).with_for_update()).all()
-    if set(found) == {leaving.person_id}:
+    if set(found) <= {leaving.person_id}:
         raise Conflict("LAST_ADMINISTRATOR")

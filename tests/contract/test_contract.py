@@ -17,6 +17,7 @@ from tests.contract.account_cases import ACCOUNTS
 from tests.contract.cases import API, Case, Sent, both, complete, in_data, nothing, of_shape, page_at_both_levels
 from tests.contract.file_cases import FILES
 from tests.contract.organization_cases import ORGANIZATIONS
+from tests.contract.privacy_cases import PRIVACY
 from tests.harness.classroom import Classroom
 from tests.harness.client import Answer
 from tests.harness.talks import Talk
@@ -382,6 +383,7 @@ CASES: dict[str, list[Case]] = {
     **ACCOUNTS,
     **ORGANIZATIONS,
     **FILES,
+    **PRIVACY,
 }
 
 

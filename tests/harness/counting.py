@@ -12,11 +12,11 @@ from tests.harness.world import World
 
 
 @contextlib.contextmanager
-def statements(world: World) -> Iterator[list[str]]:
-    """The statements of the application role's connections while the block runs; BEGIN and COMMIT are not among
-    them."""
+def statements(world: World, *, system: bool = False) -> Iterator[list[str]]:
+    """The statements of the application role's connections (or the system role's) while the block runs; BEGIN and
+    COMMIT are not among them."""
     sent: list[str] = []
-    engine = world.c.db._app.engine
+    engine = (world.c.db._sys if system else world.c.db._app).engine
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         sent.append(statement)

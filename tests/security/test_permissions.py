@@ -18,6 +18,7 @@ from tests.security.account_table import ACCOUNTS
 from tests.security.entries import ANYBODY, API, ONE_S_OWN, Entry, Scene
 from tests.security.file_table import FILES, file_scene
 from tests.security.organization_table import ORGANIZATIONS
+from tests.security.privacy_table import PRIVACY
 from tests.security.scene import conversation, learner, payment, school
 
 
@@ -185,6 +186,7 @@ TABLE: dict[str, list[Entry]] = {
     **ACCOUNTS,
     **ORGANIZATIONS,
     **FILES,
+    **PRIVACY,
 }
 
 

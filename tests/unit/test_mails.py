@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
@@ -19,6 +20,9 @@ PARAMS: dict[str, object] = {
     "amount_minor": 123450,
     "currency": "EUR",
     "payment_id": "0199-1",
+    "until": datetime(2026, 3, 2, 9, 30, tzinfo=UTC),
+    "deleted": 12,
+    "emptied": 3,
 }
 HOSTILE = [
     "a\r\nBcc: everyone@example.org",

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from edurise import audit
 from edurise.authz import About, Principal
 from edurise.errors import Unauthenticated
-from edurise.identity import liveness, queries, service, sessions
+from edurise.identity import leaving, liveness, queries, service, sessions
 from edurise.identity.sessions import Way
 from edurise.tenants import queries as tenants
 
@@ -34,7 +34,8 @@ class Device:
 async def let_in(c: Container, person_id: UUID, wanted: UUID | None, device: Device, way: Way) -> dict[str, Any]:
     """Open a session for somebody who has shown who they are in this ``way``; returns ``{user, access, refresh}``.
 
-    Every way to log in ends here.
+    Every way to log in ends here, and keeps an account that its person had deleted. Raises Invalid:
+    INVALID_CREDENTIALS once that is too late, SIGN_IN_REFUSED where an organization's provider would keep it.
     """
     opened, user = await c.db.system(_open, person_id, wanted, device, c.lifetimes, way)
     return {"user": user, "access": access_token(c, opened), "refresh": opened.refresh}
@@ -43,6 +44,7 @@ async def let_in(c: Container, person_id: UUID, wanted: UUID | None, device: Dev
 def _open(
     session: Session, person_id: UUID, wanted: UUID | None, device: Device, life: sessions.Lifetimes, way: Way
 ) -> tuple[sessions.Opened, dict[str, Any]]:
+    leaving.restore_if_leaving(session, person_id, confined=way.confined_to is not None)
     tenant_id = way.confined_to or service.usual_organization(session, person_id, wanted)
     opened = sessions.open_session(session, person_id, tenant_id, device.pair, life, way)
     who = Principal(user_id=person_id, ip=device.ip, user_agent=device.user_agent)

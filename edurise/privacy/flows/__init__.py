@@ -1,0 +1,1 @@
+"""Flows of privacy: each alternates hops and ports."""
