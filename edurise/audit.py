@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import Index, bindparam, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from edurise.authz import Principal
 from edurise.db import Base, Keyed, moment
+from edurise.paging import Found, Listing, Orderings, Window
 from edurise.personal import Fate, PersonalTable, declare, emptying, exporting
 
 _SECRETS = ("password", "token", "secret", "private", "hash", "signature", "authorization", "cookie")
@@ -68,6 +69,25 @@ def write(
             at=moment(session),
         )
     )
+
+
+_OF_PERSON = Listing(
+    select(
+        AuditEntry.id,
+        AuditEntry.action,
+        AuditEntry.at,
+        AuditEntry.ip,
+        AuditEntry.user_agent,
+        AuditEntry.details,
+    ).where(AuditEntry.person_id == bindparam("person")),
+    Orderings("-id", AuditEntry.id, {"id": AuditEntry.id}),
+    {},
+)
+
+
+def of_person(session: Session, person_id: UUID, window: Window) -> Found:
+    """What a person did, the newest first, as far as the hop may see it; two statements."""
+    return _OF_PERSON.page(session, {"person": person_id}, window)
 
 
 def _checked(value: Any) -> Any:

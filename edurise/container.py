@@ -30,6 +30,7 @@ from edurise.adapters.redis_announcer import RedisAnnouncer
 from edurise.adapters.redis_answers import RedisAnswers
 from edurise.adapters.redis_streams import RedisStreams
 from edurise.adapters.sandbox_gateway import SandboxGateway
+from edurise.adapters.sheet_writer import SheetWriter
 from edurise.adapters.smtp_mailer import SmtpMailer, smtp_settings
 from edurise.adapters.stores.local_store import LocalStore
 from edurise.adapters.stores.s3_store import S3Store
@@ -48,7 +49,7 @@ from edurise.identity.tokens import Tokens
 from edurise.mail_links import MailLinks
 from edurise.notifications.ports import Mailer
 from edurise.payments.ports import PaymentGateway
-from edurise.ports import Clock, Limiter
+from edurise.ports import Clock, Limiter, Sheets
 from edurise.sealing import Vault, derive
 from edurise.tenants.directory import CachedDirectory, Directory
 from edurise.tenants.limits import Limits, in_bytes, read_types
@@ -94,6 +95,7 @@ class Container:
     hasher: PasswordHasher
     judge: PasswordJudge
     devices: Devices
+    sheets: Sheets
     gateways: Mapping[str, PaymentGateway]
     mailer: Mailer
     announcer: RedisAnnouncer
@@ -176,6 +178,7 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         ),
         judge=ZxcvbnJudge(settings.breached_passwords),
         devices=UserAgentDevices(),
+        sheets=SheetWriter(),
         gateways=_gateways(settings),
         mailer=_mailer(settings, clock),
         announcer=announcer,

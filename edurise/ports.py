@@ -204,3 +204,10 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+class Sheets(Protocol):
+    """Writes tables for programs that read them as sheets."""
+
+    def write(self, form: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
+        """A whole file in the form ``csv`` or ``xlsx``. A text never becomes a formula; times are ISO 8601 in UTC."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edurise.files import naming
 from edurise.privacy.flows import deleting, exporting
 from edurise.privacy.permissions import Privacy
+from handlers.attachments import AttachingHandler
 from handlers.base import RestHandler
 from handlers.guards import describe, permit
 from schemas.privacy import DeleteAccountIn, DeletionOut
@@ -12,7 +12,7 @@ from schemas.privacy import DeleteAccountIn, DeletionOut
 TAGS = ["users"]
 
 
-class ExportHandler(RestHandler):
+class ExportHandler(AttachingHandler):
     """A copy of everything."""
 
     sensitive = True
@@ -28,10 +28,7 @@ class ExportHandler(RestHandler):
     async def get(self) -> None:
         document = await exporting.own(self.c, self.who)
         name = f"user-data-{self.c.clock.now():%Y-%m-%d}.json"
-        self.set_header("Content-Disposition", naming.disposition("attachment", name))
-        self.set_header("Cache-Control", "no-store")
-        self.sent_bytes = len(document)
-        self.finish(document)
+        self.reply_file(document, name, "application/json; charset=utf-8")
 
 
 class DeleteAccountHandler(RestHandler):

@@ -12,6 +12,7 @@ from schemas.base import (
     Email,
     Id,
     Instant,
+    Int,
     Nested,
     OutSchema,
     Password,
@@ -71,6 +72,8 @@ class ProfileOut(OutSchema):
     role = Choice(["student", "teacher", "admin"])
     is_approved_teacher = Bool()
     teacher_approval_status = Choice(["not_applied", "pending", "approved", "rejected"])
+    is_online = Bool(allow_none=True, description="Null: it is not measured.")
+    avatar = Text(max=2000, allow_none=True)
     timezone = Text()
     language = Text()
 
@@ -83,14 +86,18 @@ class UserOut(OutSchema):
     first_name = Text()
     last_name = Text()
     full_name = Text(max=300)
-    avatar = Text(allow_none=True)
+    name = Text(max=300)
+    avatar = Text(max=2000, allow_none=True)
     role = Choice(["student", "teacher", "admin", "superuser"])
     is_teacher = Bool()
     is_approved_teacher = Bool()
     is_staff = Bool()
     is_superuser = Bool()
     is_active = Bool()
+    is_verified = Bool()
+    profiles_count = Int(required=False)
     date_joined = Instant()
+    created_at = Instant()
     last_login = Instant(allow_none=True)
     organization = Nested(OrganizationRefOut, allow_none=True)
     organization_name = Text()

@@ -21,6 +21,8 @@ ALTER TABLE people
     ADD COLUMN has_second_factor boolean NOT NULL DEFAULT false,
     ADD COLUMN erase_after timestamptz,
     ADD COLUMN erased_at timestamptz;
+CREATE INDEX ix_people_created_at ON people (created_at);
+CREATE INDEX ix_people_last_login_at ON people (last_login_at);
 CREATE INDEX ix_people_erase_after ON people (erase_after) WHERE erase_after IS NOT NULL;
 ALTER TABLE sessions
     ADD COLUMN method text NOT NULL DEFAULT 'password'
@@ -207,6 +209,7 @@ def downgrade() -> None:
     for table in MADE:
         op.execute(f"DROP TABLE {table}")
     op.execute("DROP INDEX ix_audit_log_person_id_id; ALTER TABLE audit_log DROP COLUMN user_agent")
+    op.execute("DROP INDEX ix_people_created_at; DROP INDEX ix_people_last_login_at")
     op.execute(
         """ALTER TABLE teacher_applications DROP COLUMN teaching_experience, DROP COLUMN subject_expertise,
            DROP COLUMN education, DROP COLUMN experience, DROP COLUMN expertise_areas, DROP COLUMN teaching_philosophy;

@@ -166,9 +166,10 @@ def of_person(session: Session, tenant_id: UUID, person_id: UUID) -> UUID | None
     return session.scalar(select(TeacherApplication.id).where(*key))
 
 
-def person_of(session: Session, application_id: UUID) -> UUID | None:
-    """Whose application this is, of those that may be seen."""
-    return session.scalar(select(TeacherApplication.person_id).where(TeacherApplication.id == application_id))
+def person_of(session: Session, tenant_id: UUID, application_id: UUID) -> UUID | None:
+    """Whose application to an organization this is."""
+    key = (TeacherApplication.tenant_id == tenant_id, TeacherApplication.id == application_id)
+    return session.scalar(select(TeacherApplication.person_id).where(*key))
 
 
 def reason_of(session: Session, who: Principal, application_id: UUID) -> str:

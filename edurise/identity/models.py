@@ -33,7 +33,11 @@ class Person(Keyed, Base):
     """
 
     __tablename__ = "people"
-    __table_args__ = (Index("ix_people_erase_after", "erase_after", postgresql_where=text("erase_after IS NOT NULL")),)
+    __table_args__ = (
+        Index(None, "created_at"),
+        Index(None, "last_login_at"),
+        Index("ix_people_erase_after", "erase_after", postgresql_where=text("erase_after IS NOT NULL")),
+    )
 
     email: Mapped[str]
     email_key: Mapped[str | None] = mapped_column(Computed("lower(email)", persisted=True), unique=True)

@@ -9,6 +9,10 @@ class Identity:
     """One's own account."""
 
     ME = permission("identity.me", Grade.PERSON)
+    RENAME = permission("identity.rename", Grade.SELF)
+    JOIN = permission("identity.join", Grade.SELF)
+    HISTORY = permission("identity.history", Grade.SELF)
+    PREFER = permission("identity.prefer", Grade.SELF)
     LOGOUT = permission("identity.logout", Grade.PERSON)
     CHANGE_PASSWORD = permission("identity.change_password", Grade.SELF, fresh=True)
     VERIFY = permission("identity.verify", Grade.SELF)
@@ -24,3 +28,15 @@ class Applications:
     SEE = permission("applications.see", Grade.OWNER, Grade.ADMINISTRATOR, Grade.PLATFORM)
     CHANGE = permission("applications.change", Grade.OWNER, Grade.ADMINISTRATOR, Grade.PLATFORM)
     DECIDE = permission("applications.decide", Grade.ADMINISTRATOR, Grade.PLATFORM)
+
+
+class People:
+    """Members of an organization, for its administrators; anybody, for the platform's."""
+
+    LIST = permission("people.list", Grade.ADMINISTRATOR, Grade.PLATFORM)
+    INVITE = permission("people.invite", Grade.ADMINISTRATOR, Grade.PLATFORM)
+    CHANGE = permission("people.change", Grade.ADMINISTRATOR, Grade.PLATFORM)
+    REMOVE = permission("people.remove", Grade.ADMINISTRATOR, Grade.PLATFORM)
+    PROMOTE = permission("people.promote", Grade.ADMINISTRATOR, Grade.PLATFORM, fresh=True)
+    EXPORT = permission("people.export", Grade.ADMINISTRATOR, Grade.PLATFORM, fresh=True)
+    EVERYBODY = permission("people.everybody", Grade.PLATFORM)

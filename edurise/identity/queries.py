@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from edurise.authz import Principal
 from edurise.db import first, rows
 from edurise.errors import NotFound
+from edurise.identity import views
 from edurise.identity.models import Person, TeacherApplication
 from edurise.tenants import queries as tenants
 
@@ -23,9 +24,11 @@ _PERSON = (
     Person.language,
     Person.timezone,
     Person.is_platform_admin,
-    Person.is_active,
+    Person.is_active.label("person_is_active"),
     Person.created_at,
     Person.last_login_at,
+    Person.email_verified_at,
+    Person.avatar_path,
 )
 
 
@@ -49,7 +52,11 @@ def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict
             TeacherApplication.tenant_id == tenant_id, TeacherApplication.person_id == person_id
         )
     )
-    return _user(person, member, application)
+    row = {**person, "role": None, "is_active": None, "tenant_id": None, "application": application}
+    if member is None:
+        return views.user_view(session, row, None)
+    of_member = {"role": member["role"], "tenant_id": member["organization_id"]}
+    return views.user_view(session, row | of_member, member["organization_name"])
 
 
 _CONTACT = select(Person.id, Person.email, Person.first_name, Person.last_name, Person.language, Person.timezone).where(
@@ -92,35 +99,3 @@ def reachable(session: Session, person_id: UUID) -> dict[str, Any]:
 def addressee(session: Session, _who: Principal, person_id: UUID) -> dict[str, Any]:
     """As ``reachable``, as a hop of its own."""
     return reachable(session, person_id)
-
-
-def _user(person: dict[str, Any], member: dict[str, Any] | None, application: str | None) -> dict[str, Any]:
-    role = member["role"] if member else "student"
-    teaches = role == "teacher"
-    organization = {"id": member["organization_id"], "name": member["organization_name"]} if member else None
-    return {
-        "id": person["id"],
-        "email": person["email"],
-        "first_name": person["first_name"],
-        "last_name": person["last_name"],
-        "full_name": f"{person['first_name']} {person['last_name']}".strip(),
-        "avatar": None,
-        "role": "superuser" if person["is_platform_admin"] else role,
-        "is_teacher": teaches or application is not None,
-        "is_approved_teacher": teaches,
-        "is_staff": role == "admin",
-        "is_superuser": person["is_platform_admin"],
-        "is_active": person["is_active"],
-        "date_joined": person["created_at"],
-        "last_login": person["last_login_at"],
-        "organization": organization,
-        "organization_name": organization["name"] if organization else "",
-        "current_profile": {
-            "id": member["id"] if member else person["id"],
-            "role": role,
-            "is_approved_teacher": teaches,
-            "teacher_approval_status": "approved" if teaches else application or "not_applied",
-            "timezone": person["timezone"],
-            "language": person["language"],
-        },
-    }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from edurise import outbox
+from edurise import audit, outbox
+from edurise.authz import Principal
 from edurise.db import flush_unique, moment
 from edurise.errors import Conflict, Forbidden
+from edurise.identity import queries
 from edurise.identity.events import EmailVerificationAsked, PersonRegistered
 from edurise.identity.models import Credential, Person, TeacherApplication
 from edurise.tenants import queries as tenants
@@ -46,12 +50,27 @@ def register(session: Session, new: NewPerson, password_hash: str, tenant_id: UU
     Raises Forbidden (REGISTRATION_CLOSED) and Conflict (EMAIL_TAKEN, PLAN_LIMIT_REACHED); two registrations of one
     address at once are decided by the unique key.
     """
-    now = moment(session)
     organization = tenants.organization(session, tenant_id)
     if organization is None:  # a header may name what does not exist
         tenant_id = tenants.MAIN
     elif not settings.effective(organization["settings"])["allow_self_registration"]:
         raise Forbidden("REGISTRATION_CLOSED")
+    person_id = found_person(session, new, password_hash)
+    memberships.join(session, tenant_id, person_id)
+    if new.teaches:
+        now = moment(session)
+        session.add(TeacherApplication(id=uuid7(), tenant_id=tenant_id, person_id=person_id, submitted_at=now))
+    outbox.record(session, tenant_id, PersonRegistered(person_id=person_id))
+    outbox.record(session, None, EmailVerificationAsked(person_id=person_id))
+    return person_id
+
+
+def found_person(session: Session, new: NewPerson, password_hash: str | None) -> UUID:
+    """Make a person who belongs nowhere yet, with a password or (None) without; returns the person's id.
+
+    Raises Conflict (EMAIL_TAKEN).
+    """
+    now = moment(session)
     person = Person(
         id=uuid7(),
         email=new.email,
@@ -62,13 +81,27 @@ def register(session: Session, new: NewPerson, password_hash: str, tenant_id: UU
     )
     session.add(person)
     flush_unique(session, on="uq_people_email_key", raises=Conflict("EMAIL_TAKEN"))
-    session.add(Credential(person_id=person.id, password_hash=password_hash, changed_at=now))
-    memberships.join(session, tenant_id, person.id)
-    if new.teaches:
-        session.add(TeacherApplication(id=uuid7(), tenant_id=tenant_id, person_id=person.id, submitted_at=now))
-    outbox.record(session, tenant_id, PersonRegistered(person_id=person.id))
-    outbox.record(session, None, EmailVerificationAsked(person_id=person.id))
+    if password_hash is not None:
+        session.add(Credential(person_id=person.id, password_hash=password_hash, changed_at=now))
+        session.flush()
     return person.id
+
+
+def verify_address(session: Session, who: Principal) -> None:
+    """Take the address as its person's: they opened what was mailed to it."""
+    person = session.get_one(Person, who.person)
+    if person.email_verified_at is None:
+        person.email_verified_at = moment(session)
+        audit.write(session, who, "account.address_verified", "person", person.id)
+
+
+def rename(session: Session, who: Principal, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Change the caller's own name; returns the User."""
+    changed = {name: data[name] for name in ("first_name", "last_name") if name in data}
+    if changed:
+        session.execute(update(Person).where(Person.id == who.person).values(**changed))
+        audit.write(session, who, "account.renamed", "person", who.person, fields=sorted(changed))
+    return queries.me(session, who)
 
 
 def account(session: Session, email: str) -> Account | None:

@@ -36,6 +36,7 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "payment_settled": frozenset({"name", "link", "course", "amount_minor", "currency", "payment_id"}),
     "teacher_approved": frozenset({"name", "link", "organization"}),
     "teacher_rejected": frozenset({"name", "link", "organization", "reason"}),
+    "invitation": frozenset({"name", "link", "organization"}),
     "verify_email": frozenset({"name", "link"}),
     "reset_password": frozenset({"name", "link"}),
     "password_changed": frozenset({"name", "link"}),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from edurise import audit
@@ -54,6 +54,17 @@ def switch(session: Session, who: Principal, person_id: UUID, *, active: bool) -
     else:
         quotas(session).give_back(session, who.tenant, USERS, 1, Charge())
     audit.write(session, who, "membership.activated" if active else "membership.deactivated", "person", person_id)
+
+
+def readmit(session: Session, tenant_id: UUID, person_id: UUID) -> None:
+    """Let a membership that was switched off count again, if there is one. Raises Conflict (PLAN_LIMIT_REACHED)."""
+    changed = (
+        update(Membership)
+        .where(Membership.tenant_id == tenant_id, Membership.person_id == person_id, Membership.is_active.is_(False))
+        .values(is_active=True)
+    )
+    if session.execute(changed.returning(Membership.id)).first() is not None:
+        quotas(session).use(session, tenant_id, USERS)
 
 
 def remove(session: Session, who: Principal, person_id: UUID) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edurise.identity import queries
+from edurise.identity import queries, service
 from edurise.identity.flows import accounts, sessions
 from edurise.identity.flows.sessions import Device
 from edurise.identity.permissions import Identity
@@ -11,6 +11,7 @@ from handlers.base import RestHandler
 from handlers.callers import tenant_header
 from handlers.guards import describe, permit, public
 from schemas.identity import LoginIn, LoginOut, LogoutIn, RefreshIn, RegisterIn, TokensOut, UserOut
+from schemas.people import MePatch
 
 
 class AuthHandler(RestHandler):
@@ -100,6 +101,18 @@ class MeHandler(RestHandler):
     @describe(summary="One's own user", tags=["users"], out=UserOut, shape="body")
     async def get(self) -> None:
         self.reply(200, await self.hop(queries.me))
+
+    @permit(Identity.RENAME)
+    @describe(
+        summary="Change one's own name",
+        tags=["users"],
+        body=MePatch,
+        out=UserOut,
+        shape="body",
+        errors=["SESSION_CONFINED"],
+    )
+    async def patch(self) -> None:
+        self.reply(200, await self.hop(service.rename, self.body(MePatch)))
 
 
 routes = [

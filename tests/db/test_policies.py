@@ -248,7 +248,11 @@ def test_every_declared_ordering_is_indexed(catalog: Connection) -> None:
     own = {"ai_conversations": ["user_id"], "notifications": ["user_id"]}
     own["files"] = ["tenant_id"]
     live = {"attendance": ["tenant_id", "class_id"], "live_classes": ["course_id", "tenant_id"]}
-    scopes = {"catalogue": [], "organizations": [], "courses": ["tenant_id"]} | own | live
+    scopes = (
+        {"catalogue": [], "organizations": [], "people": [], "audit_log": ["person_id"], "courses": ["tenant_id"]}
+        | own
+        | live
+    )
     missing = []
     for declared in Orderings.declared:
         for column in declared.columns.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.harness.world import PASSWORD
-from tests.security.entries import ANYBODY, API, Entry
+from tests.security.entries import ANYBODY, API, Entry, Scene
 
 AUTH = f"{API}/accounts/auth"
 SESSIONS = f"{API}/accounts/sessions"
@@ -14,8 +14,8 @@ ACCOUNT = (401, 200, 403, 200)
 NO_LINK = (400, 400, 400, 400)
 
 
-def own_application(scene: object) -> str:
-    return f"{APPROVALS}/{scene.at.application}/"  # type: ignore[attr-defined]
+def own_application(scene: Scene) -> str:
+    return f"{APPROVALS}/{scene.at.application}/"
 
 
 ACCOUNTS: dict[str, list[Entry]] = {
