@@ -17,6 +17,7 @@ from tests.contract.account_cases import ACCOUNTS
 from tests.contract.cases import API, Case, Sent, both, complete, in_data, nothing, of_shape, page_at_both_levels
 from tests.contract.file_cases import FILES
 from tests.contract.organization_cases import ORGANIZATIONS
+from tests.contract.people_cases import PEOPLE
 from tests.contract.privacy_cases import PRIVACY
 from tests.harness.classroom import Classroom
 from tests.harness.client import Answer
@@ -383,6 +384,7 @@ CASES: dict[str, list[Case]] = {
     **ACCOUNTS,
     **ORGANIZATIONS,
     **FILES,
+    **PEOPLE,
     **PRIVACY,
 }
 

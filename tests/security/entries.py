@@ -27,6 +27,7 @@ class Scene:
     learner: Someone
     payment: str
     notification: str
+    invitation: str
     conversation: str
     private_file: str
     course_file: str

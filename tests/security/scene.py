@@ -15,6 +15,7 @@ from edurise.authz import ANY_PERSON, About
 from edurise.courses import service as courses
 from edurise.identity.models import TeacherApplication
 from edurise.live import service as live
+from edurise.tenants import invitations
 from tests.harness.talks import Talk
 from tests.harness.world import Someone, World
 
@@ -92,6 +93,15 @@ async def payment(world: World, buyer: Someone, course_id: UUID) -> str:
     assert answer.status == 201, answer.content
     found: str = answer.data["payment_id"]
     return found
+
+
+def invitation(world: World, at: School) -> UUID:
+    """An open invitation of a school; returns its id."""
+    made: UUID = world.c.db.run_sync(
+        at.administrator.principal,
+        lambda session, who: invitations.invite(session, who, email="asked@example.org", role="student"),
+    )
+    return made
 
 
 def conversation(world: World, person: Someone, course_id: UUID) -> Talk:

@@ -18,8 +18,9 @@ from tests.security.account_table import ACCOUNTS
 from tests.security.entries import ANYBODY, API, ONE_S_OWN, Entry, Scene
 from tests.security.file_table import FILES, file_scene
 from tests.security.organization_table import ORGANIZATIONS
+from tests.security.people_table import PEOPLE
 from tests.security.privacy_table import PRIVACY
-from tests.security.scene import conversation, learner, payment, school
+from tests.security.scene import conversation, invitation, learner, payment, school
 
 
 def form(**values: Any) -> dict[str, Any]:
@@ -186,6 +187,7 @@ TABLE: dict[str, list[Entry]] = {
     **ACCOUNTS,
     **ORGANIZATIONS,
     **FILES,
+    **PEOPLE,
     **PRIVACY,
 }
 
@@ -209,6 +211,7 @@ async def scene_of(world: World) -> Scene:
         learner=somebody,
         payment=await payment(world, somebody, at.paid),
         notification=str(world.notification(somebody)),
+        invitation=str(invitation(world, at)),
         conversation=str(conversation(world, somebody, at.free).id),
         **await file_scene(world, at),
     )
