@@ -63,6 +63,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "EDU_PUBLIC_READS_PER_MIN": "1000000",
             "EDU_SENSITIVE_CALLS_PER_MIN": "1000000",
             "EDU_CACHE_S": "0",
+            "EDU_USERS": "basic=500,pro=10000,enterprise=1000000,main=1000000",  # where a whole run's people gather
         }
     )
 
