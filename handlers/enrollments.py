@@ -24,7 +24,7 @@ class EnrollHandler(RestHandler):
         out=EnrollmentOut,
         status=201,
         also=[200],
-        errors=["PAYMENT_REQUIRED", "COURSE_FULL", "COURSE_NOT_ON_SALE"],
+        errors=["PAYMENT_REQUIRED", "COURSE_FULL", "COURSE_NOT_ON_SALE", "MEMBERSHIP_SUSPENDED", "PLAN_LIMIT_REACHED"],
     )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.body(EnrollIn)

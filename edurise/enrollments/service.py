@@ -23,12 +23,14 @@ from edurise.tenants import service as memberships
 def enroll(session: Session, who: Principal, course_id: UUID) -> tuple[bool, dict[str, Any]]:
     """Enroll the caller; returns (whether it is new, the enrollment).
 
-    A paid course asks for an entitlement. Raises Conflict: PAYMENT_REQUIRED, COURSE_FULL, or COURSE_NOT_ON_SALE for a
-    course that is not published.
+    A paid course asks for an entitlement. Raises Forbidden (MEMBERSHIP_SUSPENDED), and Conflict: PAYMENT_REQUIRED,
+    COURSE_FULL, PLAN_LIMIT_REACHED, or COURSE_NOT_ON_SALE for a course that is not published.
     """
     price = courses.price_of(session, course_id)
     existing = queries.place(session, who.tenant, course_id, who.person)
-    if existing is None:
+    if existing is not None:  # somebody who was removed and comes back belongs here again
+        memberships.join(session, who.tenant, who.person)
+    else:
         entitled = price.amount_minor > 0 and queries.is_entitled(session, who.tenant, course_id, who.person)
         _refuse(session, course_id, price, entitled=entitled)
         taken = take_place(session, who.tenant, course_id, who.person, paid=entitled)

@@ -24,7 +24,7 @@ from edurise.paging import EVERYTHING, Found, Listing, Orderings, Window
 from edurise.tenants import invitations, members
 from edurise.tenants import queries as tenants
 
-MOST_AT_ONCE = 500
+_NAMES = ("first_name", "last_name")
 _M = tenants.MEMBERSHIPS.c
 _TEACHES = _M.role == "teacher"
 _APPLIED = and_(TeacherApplication.tenant_id == _M.tenant_id, TeacherApplication.person_id == _M.person_id)
@@ -165,8 +165,8 @@ def change(
         _not_oneself(who, person_id)
     _rename(session, before, data)
     if "email" in data and data["email"].lower() != before["email"].lower():
-        _rename(session, before, {"first_name": before["first_name"]})
-        outbox.record(session, None, EmailChangeAsked(person_id=person_id, sealed_email=sealed_email or ""))
+        _rename_to(session, before, {name: before[name] for name in _NAMES})
+        outbox.record(session, who.tenant, EmailChangeAsked(person_id=person_id, sealed_email=sealed_email or ""))
     if "role" in data:
         members.give_role(session, who, person_id, data["role"])
     if "is_active" in data:
@@ -244,9 +244,13 @@ def _not_oneself(who: Principal, person_id: UUID) -> None:
 
 
 def _rename(session: Session, before: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    names = {name: data.get(name, before[name]) for name in ("first_name", "last_name")}
-    if not data.keys() & names.keys() or (names == {name: before[name] for name in names} and "email" not in data):
-        return
+    names = {name: data.get(name, before[name]) for name in _NAMES}
+    if names != {name: before[name] for name in _NAMES}:
+        _rename_to(session, before, names)
+
+
+def _rename_to(session: Session, before: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Raises Conflict (PERSON_BELONGS_ELSEWHERE), also where nothing would change."""
     session.flush()
     renamed = select(func.rename_member(before["id"], names["first_name"], names["last_name"]))
     if not session.connection().scalar(renamed):

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from edurise.adapters.provision import DatabaseUrls
@@ -17,7 +18,7 @@ from tests.harness.client import Client
 from tests.harness.filing import shared
 from tests.harness.world import Someone, World
 from tests.security.file_table import file_scene
-from tests.security.scene import School, conversation, learner, payment, row_counts, school
+from tests.security.scene import School, conversation, invitation, learner, payment, row_counts, school
 
 API = "/api/v1"
 
@@ -156,12 +157,13 @@ def granted(connection: Connection, privilege: str, *, column: str | None = None
 TENANTS = ["activity", "audit_log", "course_deltas", "courses", "enrollments", "entitlements", "lessons", "memberships"]
 TENANTS += ["modules", "payments", "standings", "teacher_applications"]
 
+TENANTS += ["application_documents", "identity_providers", "invitations"]
 TENANTS += ["file_accesses", "file_shares", "files", "quota_holds", "quota_usage"]
 
 # Rows of persons: the administrator of the tests below sees none of them.
 UPLOADS = ["upload_parts", "uploads"]
 # Holds rows of the platform too, which belong to nobody and are everybody's; deliveries have a column grant for actors.
-PLATFORM = ["categories", "deliveries", "file_categories"]
+PLATFORM = ["categories", "deliveries", "file_categories", "organizations"]
 TALKS = ["ai_conversations", "ai_messages", "ai_questions"]
 
 
@@ -187,12 +189,40 @@ def two(world: World, io_loop: Any) -> tuple[School, School, Someone]:
             conversation(world, pupil, at.free)
             await world.of(at.administrator).post(f"{API}/teacher-approvals/{at.application}/approve/")
             await files(world, at)
+            invitation(world, at)
+            world.c.db.system_sync(_furnished, at)
         last = await learner(world, one.free)
         world.notification(last)
         return one, other, last
 
     found: tuple[School, School, Someone] = io_loop.run_sync(fill)
     return found
+
+
+def _furnished(session: Session, at: School) -> None:
+    """An identity provider, and a document of the application."""
+    session.execute(
+        text(
+            "INSERT INTO identity_providers (id, tenant_id, name, issuer, client_id)"
+            " VALUES (gen_random_uuid(), :t, 'x', 'https://id.example', 'x')"
+        ),
+        {"t": at.id},
+    )
+    session.execute(
+        text(
+            "INSERT INTO application_documents (id, tenant_id, application_id, file_id, name)"
+            " SELECT gen_random_uuid(), f.tenant_id, :a, f.id, f.name FROM files f WHERE f.tenant_id = :t LIMIT 1"
+        ),
+        {"a": at.application, "t": at.id},
+    )
+
+
+def test_an_organization_changes_itself_alone(two: Any, database: DatabaseUrls) -> None:
+    one, other, _ = two
+    with application(database, one.id, one.administrator) as connection:
+        statement = text("UPDATE organizations SET description = 'x' WHERE id = :id")
+        assert connection.execute(statement, {"id": other.id}).rowcount == 0
+        assert connection.execute(statement, {"id": one.id}).rowcount == 1
 
 
 def count(connection: Connection, table: str, condition: str = "true", **params: Any) -> int:
@@ -307,6 +337,11 @@ def test_secrets_are_out_of_the_application_s_reach(two: Any, database: Database
         "gateway_events",
         "leases",
         "job_runs",
+        "mailed_links",
+        "second_factors",
+        "recovery_codes",
+        "external_identities",
+        "sign_ins",
     ]
     with application(database, one.id, one.administrator) as connection:
         partitions = connection.execute(
@@ -323,7 +358,12 @@ def test_secrets_are_out_of_the_application_s_reach(two: Any, database: Database
             "UPDATE people SET is_platform_admin = true",
             "UPDATE people SET email = 'x'",
             "DELETE FROM people",
-            "UPDATE organizations SET name = 'x'",
+            "UPDATE organizations SET plan = 'enterprise'",
+            "UPDATE organizations SET is_active = true",
+            "INSERT INTO organizations (id, name, subdomain) VALUES (gen_random_uuid(), 'x', 'x')",
+            "DELETE FROM organizations",
+            "UPDATE people SET email_verified_at = now()",
+            "UPDATE people SET has_second_factor = false",
             "UPDATE deliveries SET attempts = 0",
             "SELECT payload FROM outbox",
             "UPDATE audit_log SET action = 'x'",

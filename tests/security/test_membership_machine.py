@@ -196,7 +196,7 @@ def test_no_sequence_grants_what_no_membership_does(world: World) -> None:
     run_state_machine_as_test(
         Memberships,
         settings=settings(
-            max_examples=30,
+            max_examples=40,
             stateful_step_count=25,
             deadline=None,
             database=None,
