@@ -146,6 +146,9 @@ class Quotas(Protocol):
         """Release reservations whose time is over, and forget the counts of days gone by; returns how many (system
         role)."""
 
+    def overview(self, session: Session, tenant_id: UUID) -> list[dict[str, Any]]:
+        """How much of everything that a plan limits is used, and how much may be."""
+
     def state(self, session: Session, tenant_id: UUID, resource: str, charge: Charge) -> list[QuotaState]:
         """What is used and what may be, for each whom ``charge`` names."""
 

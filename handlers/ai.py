@@ -77,6 +77,7 @@ class SendMessageHandler(RestHandler):
         idempotent=True,
         errors=[
             "AI_QUOTA_EXCEEDED",
+            "DAILY_LIMIT_REACHED",
             "AI_SERVICE_UNAVAILABLE",
             "ANSWER_RUNNING",
             "COURSE_ACCESS_ERROR",

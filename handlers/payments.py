@@ -41,6 +41,8 @@ class CoursePaymentHandler(RestHandler):
         status=201,
         idempotent=True,
         errors=[
+            "MEMBERSHIP_SUSPENDED",
+            "PLAN_LIMIT_REACHED",
             "COURSE_NOT_ON_SALE",
             "COURSE_IS_FREE",
             "ALREADY_ENROLLED",

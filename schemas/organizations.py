@@ -29,6 +29,7 @@ from schemas.base import (
     Text,
     refuse,
 )
+from schemas.fields import INT8_MAX
 from schemas.tenants import OrganizationOut
 
 SUBDOMAIN = r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])"
@@ -186,6 +187,16 @@ class MemberOut(OutSchema):
     avatar = Text(max=2000, allow_none=True)
     created_at = Instant()
     last_seen = Instant(allow_none=True)
+
+
+class LimitOut(OutSchema):
+    """One resource of a plan."""
+
+    resource = Choice(["users", "courses", "storage_bytes", "downloads", "ai_questions"])
+    used = Int(max=INT8_MAX)
+    limit = Int(max=INT8_MAX)
+    remaining = Int(max=INT8_MAX)
+    is_near = Bool()
 
 
 class SwitchedOut(OutSchema):

@@ -16,8 +16,9 @@ from edurise.ai import queries, views
 from edurise.ai.models import RUNNING, Conversation, Question, StoredMessage
 from edurise.ai.permissions import STUDYING
 from edurise.authz import Principal
-from edurise.db import add_row, after_commit, first, flush_unique, moment, scalar
+from edurise.db import add_row, after_commit, first, flush_unique, moment, quotas, scalar
 from edurise.errors import Conflict, Forbidden, Invalid, Limited, NotFound, Problem, Retry
+from edurise.tenants.quotas import AI_QUESTIONS
 
 QUESTIONS = "questions"
 """The bell that says that a question waits."""
@@ -67,8 +68,9 @@ def ask(
     Not new is a question that this ``ask_key`` asked before, whatever became of it, and the same text while its answer
     runs. Enter about the conversation. Raises Conflict: ANSWER_RUNNING for another text meanwhile,
     IDEMPOTENCY_KEY_REUSED for another text under the same key; Forbidden (COURSE_ACCESS_ERROR) once the course may no
-    longer be opened; Limited (AI_QUOTA_EXCEEDED) after ``per_day`` questions within 24 hours, those that failed not
-    counted; Invalid for an empty or too long text, NotFound.
+    longer be opened; Limited: DAILY_LIMIT_REACHED where the organization's plan is used up for the day,
+    AI_QUOTA_EXCEEDED after ``per_day`` questions within 24 hours, those that failed not counted; Invalid for an empty
+    or too long text, NotFound.
     """
     _check(text)
     conversation = lock(session, conversation_id)
@@ -79,6 +81,7 @@ def ask(
     if conversation["course_id"] is not None and not who.stands(*STUDYING):
         raise Forbidden("COURSE_ACCESS_ERROR")
     _keep_quota(session, who, per_day)
+    quotas(session).spend(session, who.tenant, AI_QUESTIONS)
     message = add_message(session, conversation, "user", text, title=conversation["title"] or title_of(text))
     question = Question(
         id=uuid7(),

@@ -23,6 +23,7 @@ from edurise.payments.events import GatewayReported, PaymentSettled
 from edurise.payments.models import GatewayEvent, Payment
 from edurise.payments.ports import GatewayEvent as Reported
 from edurise.payments.ports import Intent
+from edurise.tenants import service as memberships
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Due:
 def start(session: Session, who: Principal, course_id: UUID, method: str, gateway: str, key: str | None) -> Due:
     """Return the open payment of this learner for this course; the first call creates it, at the server's price.
 
-    Raises Conflict: COURSE_NOT_ON_SALE, COURSE_IS_FREE, ALREADY_ENROLLED, COURSE_FULL, or IDEMPOTENCY_KEY_REUSED for
-    another purchase under the same key.
+    Raises Conflict: COURSE_NOT_ON_SALE, COURSE_IS_FREE, ALREADY_ENROLLED, COURSE_FULL, PLAN_LIMIT_REACHED, or
+    IDEMPOTENCY_KEY_REUSED for another purchase under the same key; Forbidden (MEMBERSHIP_SUSPENDED).
     """
     price = courses.price_of(session, course_id)
     found = queries.by_key(session, who.tenant, who.person, key) if key else None
@@ -57,6 +58,7 @@ def start(session: Session, who: Principal, course_id: UUID, method: str, gatewa
         raise Conflict("COURSE_IS_FREE")
     if enrollments.is_enrolled(session, who.tenant, course_id, who.person):
         raise Conflict("ALREADY_ENROLLED")
+    memberships.expect_room(session, who.tenant, who.person)
     catalogue.reserve_place(session, course_id)
     now = moment(session)
     payment = Payment(

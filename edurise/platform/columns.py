@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 COLUMNS = {
-    "people": ("id", "email", "first_name", "last_name", "language", "is_platform_admin", "created_at"),
+    "people": (
+        "id",
+        "email",
+        "first_name",
+        "last_name",
+        "language",
+        "is_platform_admin",
+        "created_at",
+        "email_verified_at",
+    ),
     "credentials": ("person_id", "password_hash", "changed_at"),
     "memberships": ("id", "tenant_id", "person_id", "role", "created_at"),
     "teacher_applications": ("id", "tenant_id", "person_id", "status", "submitted_at", "reviewed_at", "reviewed_by"),

@@ -16,6 +16,14 @@ DOMAIN = "example.org"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('edurise.seed', 0))"
 _REAL = text("SELECT EXISTS (SELECT FROM people WHERE right(email_key, length(:domain)) <> :domain)")
 _THERE = text("SELECT EXISTS (SELECT FROM people WHERE id = :id)")
+# Rows that are written past the domain are counted afterwards.
+_RECOUNT = (
+    text("DELETE FROM quota_usage WHERE resource IN ('users', 'courses')"),
+    text("""INSERT INTO quota_usage (tenant_id, resource, scope, subject_id, used)
+            SELECT tenant_id, 'users', 'organization', tenant_id, count(*) FROM memberships WHERE is_active GROUP BY 1, 4"""),
+    text("""INSERT INTO quota_usage (tenant_id, resource, scope, subject_id, used)
+            SELECT tenant_id, 'courses', 'organization', tenant_id, count(*) FROM courses GROUP BY 1, 4"""),
+)
 
 
 class SchoolInUse(Exception):
@@ -35,6 +43,8 @@ def seed(owner_url: str, marker: UUID, make: Callable[[datetime], Sheets], *, fo
         if not force and connection.execute(_REAL, {"domain": DOMAIN}).scalar_one():
             raise SchoolInUse("the database holds people who were not generated; generated data are refused there")
         make(_today(connection)).write(connection)
+        for statement in _RECOUNT:
+            connection.execute(statement)
     _analyze(owner_url)
     return True
 

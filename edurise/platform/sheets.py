@@ -112,7 +112,7 @@ class Sheets:
     ) -> Person:
         """Add somebody with a password."""
         found = Person(self._keys.next("person"), email, *name)
-        self._rows["people"].append((found.id, email, *name, "en", is_platform_admin, at))
+        self._rows["people"].append((found.id, email, *name, "en", is_platform_admin, at, at))
         self._rows["credentials"].append((found.id, password_hash, at))
         return found
 

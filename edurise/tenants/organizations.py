@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from edurise import audit
 from edurise.authz import Grade, Principal
-from edurise.db import first, flush_unique, moment
+from edurise.db import first, flush_unique, moment, quotas
 from edurise.entering import stand
 from edurise.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from edurise.tenants import queries, settings
@@ -128,6 +128,12 @@ def change_settings(session: Session, who: Principal, given: Mapping[str, Any]) 
     session.flush()
     _stay_inside(session, who)
     return _told(changed.settings)
+
+
+def limits(session: Session, who: Principal) -> list[dict[str, Any]]:
+    """What the plan of the acting organization allows, and what of it is used: ``{resource, used, limit, remaining,
+    is_near}`` each."""
+    return quotas(session).overview(session, who.tenant)
 
 
 def _stay_inside(session: Session, who: Principal) -> None:

@@ -31,9 +31,11 @@ COURSES = "courses"
 AI_QUESTIONS = "ai_questions"
 SOCKETS = "sockets"
 DAILY = (DOWNLOADS, AI_QUESTIONS)
+_COUNTED = (USERS, COURSES, STORAGE)
 _SCOPES = ("organization", "course", "person")
 _MIB = 1024 * 1024
 _NO_LIMIT = 2**62
+_NEAR = 0.8
 
 _TAKE = text("""
 INSERT INTO quota_usage AS q (tenant_id, resource, scope, subject_id, used)
@@ -168,6 +170,31 @@ class PlanQuotas:
         return [
             QuotaState(one.scope, one.subject_id, used.get((one.scope, one.subject_id), 0), one.limit)
             for one in counters
+        ]
+
+    def overview(self, session: Session, tenant_id: UUID) -> list[dict[str, Any]]:
+        """``{resource, used, limit, remaining, is_near}`` of everything that the plan limits: what is there, and for
+        what counts by the day today's. ``is_near`` from four fifths on. Three statements."""
+        plan, today = self.limits(session, tenant_id), f"{moment(session):%Y%m%d}"
+        limits = {
+            **{name: self._limits_by_scope(plan, name)["organization"] for name in _COUNTED},
+            **{f"{name}.{today}": _daily(plan, name) for name in DAILY},
+        }
+        query = select(QuotaUsage.resource, QuotaUsage.used).where(
+            QuotaUsage.tenant_id == tenant_id,
+            QuotaUsage.scope == "organization",
+            QuotaUsage.resource.in_(list(limits)),
+        )
+        used = {row["resource"]: row["used"] for row in rows(session, query)}
+        return [
+            {
+                "resource": name.partition(".")[0],
+                "used": used.get(name, 0),
+                "limit": limit,
+                "remaining": max(0, limit - used.get(name, 0)),
+                "is_near": used.get(name, 0) >= _NEAR * limit,
+            }
+            for name, limit in limits.items()
         ]
 
     def release_expired(self, session: Session, most: int = 1000) -> int:

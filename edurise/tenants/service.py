@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from edurise.db import insert_missing, moment, quotas
-from edurise.errors import Forbidden, NotFound
+from edurise.errors import Conflict, Forbidden, NotFound
+from edurise.ports import Charge
 from edurise.tenants.models import CourseStanding, Membership, Organization
 from edurise.tenants.quotas import USERS
 
@@ -29,6 +30,21 @@ def join(session: Session, tenant_id: UUID, person_id: UUID, role: str = "studen
     if not paid and session.scalar(member) is False:
         raise Forbidden("MEMBERSHIP_SUSPENDED")
     return False
+
+
+def expect_room(session: Session, tenant_id: UUID, person_id: UUID) -> None:
+    """See that somebody can become, or is, a member, before they are asked for money.
+
+    Raises Forbidden (MEMBERSHIP_SUSPENDED), Conflict (PLAN_LIMIT_REACHED).
+    """
+    key = (Membership.tenant_id == tenant_id, Membership.person_id == person_id)
+    is_active = session.scalar(select(Membership.is_active).where(*key))
+    if is_active is False:
+        raise Forbidden("MEMBERSHIP_SUSPENDED")
+    if is_active is None:
+        (state,) = quotas(session).state(session, tenant_id, USERS, Charge())
+        if state.used >= state.limit:
+            raise Conflict("PLAN_LIMIT_REACHED", resource=USERS, used=state.used, limit=state.limit)
 
 
 def give_role(session: Session, tenant_id: UUID, person_id: UUID, role: str) -> None:

@@ -12,7 +12,7 @@ from edurise.tenants.permissions import Organizations
 from handlers.base import RestHandler
 from handlers.guards import describe, permit
 from schemas.base import EmptyIn
-from schemas.organizations import MemberOut, SettingsIn, SettingsOut, SwitchedOut
+from schemas.organizations import LimitOut, MemberOut, SettingsIn, SettingsOut, SwitchedOut
 
 TAGS = ["organizations"]
 _KIND = "organization"
@@ -52,6 +52,21 @@ class OrganizationSwitchHandler(RestHandler):
         self.reply(200, await sessions.unpin(self.c, self.who, id))
 
 
+class LimitsHandler(RestHandler):
+    """The plan of the acting organization."""
+
+    @permit(Organizations.FURNISH)
+    @describe(
+        summary="What the plan of the acting organization allows and what is used; downloads and questions to the tutor"
+        " count by the day (UTC)",
+        tags=TAGS,
+        out=LimitOut,
+        shape="array",
+    )
+    async def get(self) -> None:
+        self.reply(200, await self.hop(organizations.limits))
+
+
 class SettingsHandler(RestHandler):
     """The settings of the acting organization."""
 
@@ -77,6 +92,7 @@ _ROOT = "/api/v1/organizations"
 _ONE = f"{_ROOT}/{{id:uuid}}"
 routes = [
     (f"{_ROOT}/settings/", SettingsHandler),
+    (f"{_ROOT}/current/limits/", LimitsHandler),
     (f"{_ONE}/users/", OrganizationUsersHandler),
     (f"{_ONE}/switch/", OrganizationSwitchHandler),
 ]
