@@ -21,6 +21,9 @@ from edurise.identity.events import (
     EmailVerificationAsked,
     PasswordChanged,
     PasswordResetAsked,
+    RecoveryCodeUsed,
+    SecondFactorDisabled,
+    SecondFactorEnrolled,
 )
 from edurise.identity.flows.addresses import SEALED_FOR as ADDRESS
 from edurise.identity.flows.passwords import SEALED_FOR as RESET
@@ -71,6 +74,27 @@ async def tell_of_a_change(c: Container, event: EmailChanged, hop: DeliveryHop) 
     """To the old address, that the account has moved."""
     to = await _person(hop, event.person_id) | {"email": c.vault.unseal_text(event.sealed_email, ADDRESS)}
     await send(c, event, "email_changed", to, "/contact", {})
+    await hop.finish()
+
+
+@actor(on=SecondFactorEnrolled, fatal=(NotFound,))
+async def tell_of_a_second_factor(c: Container, event: SecondFactorEnrolled, hop: DeliveryHop) -> None:
+    """That a code is asked for from now on."""
+    await send(c, event, "second_factor_enrolled", await _person(hop, event.person_id), "/account", {})
+    await hop.finish()
+
+
+@actor(on=SecondFactorDisabled, fatal=(NotFound,))
+async def tell_of_no_second_factor(c: Container, event: SecondFactorDisabled, hop: DeliveryHop) -> None:
+    """That no code is asked for any more."""
+    await send(c, event, "second_factor_disabled", await _person(hop, event.person_id), "/account", {})
+    await hop.finish()
+
+
+@actor(on=RecoveryCodeUsed, fatal=(NotFound,))
+async def tell_of_a_recovery_code(c: Container, event: RecoveryCodeUsed, hop: DeliveryHop) -> None:
+    """That somebody came in by a recovery code."""
+    await send(c, event, "recovery_code_used", await _person(hop, event.person_id), "/account", {})
     await hop.finish()
 
 

@@ -19,6 +19,7 @@ from edurise.adapters.resources import resources
 from edurise.config import Settings, read_settings
 from edurise.container import Container, build
 from edurise.identity import keys
+from edurise.identity.flows import resealing
 from edurise.privacy import erasing, exports
 
 letters = typer.Typer(no_args_is_help=True, help="Deliveries that were given up.")
@@ -101,6 +102,13 @@ def move_files(
     if a file could not be moved."""
     if not _asked(lambda c: storekeeping.move(c, organization, to, keep_old)):
         raise typer.Exit(1)
+
+
+@signing.command("reseal")
+def reseal_secrets() -> None:
+    """Seal every stored secret anew with the first of EDU_SEALING_KEYS; the older keys may go then. May be broken off
+    and repeated."""
+    typer.echo(f"{_asked(resealing.everything)} sealed with another key, and now with the first")
 
 
 @signing.command("rotate")

@@ -25,6 +25,7 @@ from edurise.adapters.no_scanner import NoScanner
 from edurise.adapters.openai_tutor import OpenAITutor
 from edurise.adapters.password_judge import ZxcvbnJudge
 from edurise.adapters.pillow_pictures import PillowPictures
+from edurise.adapters.qr_codes import SvgQrCodes
 from edurise.adapters.readiness import Readiness
 from edurise.adapters.redis_announcer import RedisAnnouncer
 from edurise.adapters.redis_answers import RedisAnswers
@@ -36,6 +37,7 @@ from edurise.adapters.stores.local_store import LocalStore
 from edurise.adapters.stores.s3_store import S3Store
 from edurise.adapters.stores.sealed_blocks import EncryptionKey
 from edurise.adapters.stripe_gateway import StripeGateway
+from edurise.adapters.totp import TotpCodes
 from edurise.ai.ports import Tutor
 from edurise.config import Settings, SettingsError
 from edurise.db import AfterCommit, Database, Urls
@@ -44,7 +46,7 @@ from edurise.files.keeping import Keeping
 from edurise.files.links import LinkSigner
 from edurise.files.ports import Detector, FileStore, Pictures, Purger, Scanner
 from edurise.identity import keys, sessions
-from edurise.identity.ports import Devices, PasswordHasher, PasswordJudge
+from edurise.identity.ports import Devices, OneTimeCodes, PasswordHasher, PasswordJudge, QrCodes
 from edurise.identity.tokens import Tokens
 from edurise.mail_links import MailLinks
 from edurise.notifications.ports import Mailer
@@ -95,6 +97,8 @@ class Container:
     hasher: PasswordHasher
     judge: PasswordJudge
     devices: Devices
+    codes: OneTimeCodes
+    qr_codes: QrCodes
     sheets: Sheets
     gateways: Mapping[str, PaymentGateway]
     mailer: Mailer
@@ -178,6 +182,8 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         ),
         judge=ZxcvbnJudge(settings.breached_passwords),
         devices=UserAgentDevices(),
+        codes=TotpCodes(),
+        qr_codes=SvgQrCodes(),
         sheets=SheetWriter(),
         gateways=_gateways(settings),
         mailer=_mailer(settings, clock),

@@ -66,6 +66,10 @@ class Vault:
             raise SealBroken(f"a stored secret was sealed with key {name!r}, which EDU_SEALING_KEYS does not hold")
         return unseal(key, sealed[1 + sealed[0] :], name.encode() + b"\0" + context)
 
+    def reseal(self, sealed: bytes, context: bytes) -> bytes:
+        """The same secret, sealed with the newest key; raises SealBroken."""
+        return self.seal(self.unseal(sealed, context), context)
+
     def seal_text(self, plain: str, purpose: str) -> str:
         """``seal`` of a text, as a text."""
         return base64url(self.seal(plain.encode(), purpose.encode()))

@@ -23,10 +23,11 @@ from schemas.base import (
 
 
 class LoginIn(StrictSchema):
-    """Address and password."""
+    """Address and password, and of who has a second factor a code of it, or a recovery code."""
 
     email = Email(required=True)
     password = Password(min=1, required=True)
+    otp = Text(max=40, load_default=None, allow_none=True)
 
 
 class RegisterIn(StrictSchema):

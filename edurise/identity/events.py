@@ -95,3 +95,27 @@ class AccountRestored(Event):
 
     topic: ClassVar[str] = "identity.account_restored.v1"
     person_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondFactorEnrolled(Event):
+    """A person has a second factor now."""
+
+    topic: ClassVar[str] = "identity.second_factor_enrolled.v1"
+    person_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondFactorDisabled(Event):
+    """A person has no second factor any more."""
+
+    topic: ClassVar[str] = "identity.second_factor_disabled.v1"
+    person_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryCodeUsed(Event):
+    """A recovery code stood in for the second factor."""
+
+    topic: ClassVar[str] = "identity.recovery_code_used.v1"
+    person_id: UUID

@@ -204,6 +204,13 @@ def remove_each(session: Session, who: Principal, ids: Sequence[UUID]) -> dict[s
     return _each(session, ids, lambda one_id: remove(session, who, one_id))
 
 
+def expect(session: Session, person_id: UUID) -> None:
+    """Raises NotFound for nobody (system role)."""
+    person = session.get(Person, person_id)
+    if person is None or person.erased_at is not None:
+        raise NotFound
+
+
 def tenant_meant(session: Session, who: Principal, named: UUID) -> UUID | None:
     """In which organization a platform administrator acts on somebody: the acting one if they belong to it, else that
     of their oldest membership (system role). ``named`` may be a teacher application, which is of one organization."""

@@ -10,6 +10,7 @@ class Identity:
 
     ME = permission("identity.me", Grade.PERSON)
     RENAME = permission("identity.rename", Grade.SELF)
+    SECOND_FACTOR = permission("identity.second_factor", Grade.SELF)
     JOIN = permission("identity.join", Grade.SELF)
     HISTORY = permission("identity.history", Grade.SELF)
     PREFER = permission("identity.prefer", Grade.SELF)
@@ -39,4 +40,5 @@ class People:
     REMOVE = permission("people.remove", Grade.ADMINISTRATOR, Grade.PLATFORM)
     PROMOTE = permission("people.promote", Grade.ADMINISTRATOR, Grade.PLATFORM, fresh=True)
     EXPORT = permission("people.export", Grade.ADMINISTRATOR, Grade.PLATFORM, fresh=True)
+    RESET_FACTOR = permission("people.reset_factor", Grade.PLATFORM, fresh=True)
     EVERYBODY = permission("people.everybody", Grade.PLATFORM)

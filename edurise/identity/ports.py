@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 
@@ -31,3 +32,23 @@ class Devices(Protocol):
 
     def name_of(self, user_agent: str) -> str:
         """The browser and its system for people to read; empty where nothing is known."""
+
+
+class OneTimeCodes(Protocol):
+    """Codes of an authenticator (RFC 6238)."""
+
+    def new_secret(self) -> str:
+        """A new shared secret, in base32."""
+
+    def uri(self, secret: str, account: str) -> str:
+        """The ``otpauth:`` URI by which an authenticator learns the secret."""
+
+    def step_of(self, secret: str, code: str, at: datetime) -> int | None:
+        """The time step that a code belongs to, around ``at``; None for one that is of none."""
+
+
+class QrCodes(Protocol):
+    """Pictures that cameras read."""
+
+    def picture_of(self, text: str) -> str:
+        """A picture as a ``data:`` URL."""

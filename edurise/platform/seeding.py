@@ -20,9 +20,10 @@ _THERE = text("SELECT EXISTS (SELECT FROM people WHERE id = :id)")
 _RECOUNT = (
     text("DELETE FROM quota_usage WHERE resource IN ('users', 'courses')"),
     text("""INSERT INTO quota_usage (tenant_id, resource, scope, subject_id, used)
-            SELECT tenant_id, 'users', 'organization', tenant_id, count(*) FROM memberships WHERE is_active GROUP BY 1, 4"""),
+            SELECT tenant_id, 'users', 'organization', tenant_id, count(*) FROM memberships
+             WHERE is_active GROUP BY tenant_id"""),
     text("""INSERT INTO quota_usage (tenant_id, resource, scope, subject_id, used)
-            SELECT tenant_id, 'courses', 'organization', tenant_id, count(*) FROM courses GROUP BY 1, 4"""),
+            SELECT tenant_id, 'courses', 'organization', tenant_id, count(*) FROM courses GROUP BY tenant_id"""),
 )
 
 

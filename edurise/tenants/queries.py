@@ -191,6 +191,24 @@ def session_limits(session: Session, person_id: UUID) -> tuple[timedelta | None,
     )
 
 
+_DEMANDING = (
+    select(Organization.name)
+    .join(Membership, Membership.tenant_id == Organization.id)
+    .where(
+        Membership.person_id == bindparam("person"),
+        Membership.is_active,
+        Organization.is_active,
+        func.jsonb_exists(Organization.settings["otp_roles"], Membership.role),
+    )
+    .order_by(Organization.name)
+)
+
+
+def demanding(session: Session, person_id: UUID) -> list[str]:
+    """The names of organizations that demand a second factor of a role that the person has there (system role)."""
+    return [row["name"] for row in rows(session, _DEMANDING, {"person": person_id})]
+
+
 def learners_of(session: Session, tenant_id: UUID, course_id: UUID) -> list[UUID]:
     """Who may open the course as a learner now, by id; one statement."""
     values = {"tenant": tenant_id, "course": course_id, "now": moment(session)}

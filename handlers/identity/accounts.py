@@ -36,11 +36,12 @@ class LoginHandler(AuthHandler):
         body=LoginIn,
         out=LoginOut,
         shape="body",
-        errors=["INVALID_CREDENTIALS"],
+        errors=["INVALID_CREDENTIALS", "OTP_REQUIRED", "OTP_WRONG", "OTP_LOCKED"],
     )
     async def post(self) -> None:
         data = self.body(LoginIn)
-        self.reply(200, await accounts.log_in(self.c, data["email"], data["password"], self.who.wanted, self.device))
+        given = (data["email"], data["password"], self.who.wanted, self.device, data["otp"])
+        self.reply(200, await accounts.log_in(self.c, *given))
 
 
 class RegisterHandler(AuthHandler):

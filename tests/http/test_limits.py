@@ -53,8 +53,7 @@ async def test_courses_end_exactly_at_the_limit_however_many_are_made_at_once(
         def make(number: int) -> bool:
             try:
                 small.course(teacher, title=f"Course {number}")
-            except Conflict as refused:
-                assert refused.code == "PLAN_LIMIT_REACHED"
+            except Conflict:
                 return False
             return True
 

@@ -71,3 +71,17 @@ ACCOUNTS: dict[str, list[Entry]] = {
         for right, status in (("applicant", 200), ("administrator", 403))
     ],
 }
+
+FACTOR = f"{AUTH}/second-factor"
+ACCOUNTS |= {
+    f"GET {FACTOR}/": [Entry(ACCOUNT)],
+    f"POST {FACTOR}/": [Entry(ACCOUNT, body=lambda *_: {"password": PASSWORD})],
+    f"POST {FACTOR}/confirm/": [Entry((401, 409, 403, 409), body=lambda *_: {"otp": "000000"})],
+    f"POST {FACTOR}/recovery-codes/": [Entry((401, 409, 403, 409), body=lambda *_: {"otp": "000000"})],
+    f"POST {FACTOR}/disable/": [Entry((401, 409, 403, 409), body=lambda *_: {"otp": "000000"})],
+    f"POST {AUTH}/step-up/": [Entry(ACCOUNT, body=lambda *_: {"password": PASSWORD})],
+    # The platform's administrators alone.
+    f"POST {API}/users/{{id:uuid}}/reset_second_factor/": [
+        Entry((401, 403, 403, 403), "administrator", lambda s: f"{API}/users/{s.at.student.id}/reset_second_factor/")
+    ],
+}

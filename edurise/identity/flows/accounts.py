@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from edurise.container import Container
 
 
-async def log_in(c: Container, email: str, password: str, wanted: UUID | None, device: Device) -> dict[str, Any]:
+async def log_in(
+    c: Container, email: str, password: str, wanted: UUID | None, device: Device, otp: str | None = None
+) -> dict[str, Any]:
     """Return ``{user, access, refresh}``.
 
     Raises Invalid (INVALID_CREDENTIALS, after the same time for a known and an unknown address) and Limited where an
-    address is tried too often from wherever.
+    address is tried too often from wherever; and as ``let_in``, once the password was right.
     """
     await c.limiter.hit("log-in", email.lower())
     account: service.Account | None = await c.db.system(service.account, email)
@@ -29,7 +31,7 @@ async def log_in(c: Container, email: str, password: str, wanted: UUID | None, d
         or not account.is_active
     ):
         raise Invalid("INVALID_CREDENTIALS")
-    entered = await let_in(c, account.person_id, wanted, device, BY_PASSWORD)
+    entered = await let_in(c, account.person_id, wanted, device, BY_PASSWORD, otp)
     if c.hasher.is_outdated(account.password_hash):
         fresh = await c.hasher.hash(password)
         await c.db.system(passwords.replace_hash, account.person_id, account.password_hash, fresh)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from edurise import audit
 from edurise.authz import About, Principal
 from edurise.errors import Unauthenticated
 from edurise.identity import leaving, liveness, queries, service, sessions
+from edurise.identity.flows.factors import check_at_log_in
 from edurise.identity.sessions import Way
 from edurise.tenants import queries as tenants
 
@@ -31,12 +32,18 @@ class Device:
         return (self.user_agent, self.ip)
 
 
-async def let_in(c: Container, person_id: UUID, wanted: UUID | None, device: Device, way: Way) -> dict[str, Any]:
+async def let_in(
+    c: Container, person_id: UUID, wanted: UUID | None, device: Device, way: Way, otp: str | None = None
+) -> dict[str, Any]:
     """Open a session for somebody who has shown who they are in this ``way``; returns ``{user, access, refresh}``.
 
-    Every way to log in ends here, and keeps an account that its person had deleted. Raises Invalid:
-    INVALID_CREDENTIALS once that is too late, SIGN_IN_REFUSED where an organization's provider would keep it.
+    Every way to log in ends here: whoever has a second factor gives a code of it too, and an account that its person
+    had deleted is kept. Raises Forbidden (OTP_REQUIRED), Limited (OTP_LOCKED), Invalid: OTP_WRONG, INVALID_CREDENTIALS
+    once it is too late for keeping, SIGN_IN_REFUSED where an organization's provider would keep it.
     """
+    who = Principal(user_id=person_id, ip=device.ip, user_agent=device.user_agent)
+    if await check_at_log_in(c, person_id, otp, who):
+        way = replace(way, is_proved=True)
     opened, user = await c.db.system(_open, person_id, wanted, device, c.lifetimes, way)
     return {"user": user, "access": access_token(c, opened), "refresh": opened.refresh}
 
