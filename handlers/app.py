@@ -16,7 +16,7 @@ from handlers.analytics import organizations as figured_organizations
 from handlers.analytics import profiles as figured_profiles
 from handlers.caching import PublicCache
 from handlers.edge import Edge
-from handlers.files import applications, direct, tus
+from handlers.files import applications, direct, pictures, tus
 from handlers.files import bulk as file_bulk
 from handlers.files import categories as file_categories
 from handlers.files import downloads as file_downloads
@@ -38,7 +38,7 @@ from handlers.ws.hub import Hub
 from handlers.ws.register import Register
 
 VERSION = "0.1.0"
-_FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct, applications)
+_FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct, applications, pictures)
 _OWN = (accounts, passwords, addresses, second_factor, own_sessions, signing_keys, profiles, privacy)
 _ACCOUNTS = (*_OWN, people, invitations)
 _ORGANIZATIONS = (choosing, managing, figured_organizations, figured_profiles)

@@ -9,6 +9,7 @@ from uuid import uuid4
 from tests.contract import reading
 from tests.contract.cases import API, Case, Sent, complete, nothing, page_at_both_levels
 from tests.harness.client import Answer
+from tests.harness.filing import form, picture
 from tests.harness.world import World
 
 
@@ -137,7 +138,19 @@ TEACHER = {
     "social_links": {"website": "https://ada.example", "linkedin": "", "twitter": "", "github": ""},
 }
 
+
+def portrait(world: World) -> Sent:
+    raw, media = form(picture(), "me.png", {}, "avatar")
+    return Sent(world.of(world.person()), raw=raw, media=media)
+
+
+def shown(_: Mapping[str, Any], answer: Answer) -> list[str]:
+    names = ("avatar_url", "url", "filename", "size", "content_type")
+    return [f"{name} at one level only" for name in names if answer.data[name] != answer.body[name]]
+
+
 PEOPLE: dict[str, list[Case]] = {
+    "profiles.upload_avatar": [Case(portrait, shown)],
     "users.list": [
         Case(on_a_member(), users),
         Case(on_a_member(query="?is_teacher=&search=&ordering=-date_joined"), users),
