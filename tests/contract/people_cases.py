@@ -149,7 +149,38 @@ def shown(_: Mapping[str, Any], answer: Answer) -> list[str]:
     return [f"{name} at one level only" for name in names if answer.data[name] != answer.body[name]]
 
 
+BELL = {
+    "sound_enabled": False,
+    "browser_notifications": True,
+    "email_notifications": False,
+    "quiet_hours_enabled": True,
+    "quiet_hours_start": "21:30",
+    "quiet_hours_end": "06:00",
+    "categories": dict.fromkeys(
+        ("assignment", "grade", "live_class", "course", "system", "announcement", "reminder"), True
+    ),
+}
+COMPOSABLE = (
+    *("email_notifications", "push_notifications", "course_enrollment_notifications", "class_reminder_notifications"),
+    *("assignment_due_notifications", "payment_notifications", "system_notifications"),
+)
+
+
+def told_how(_: Mapping[str, Any], answer: Answer) -> list[str]:
+    names = (*BELL, *COMPOSABLE)
+    return [
+        f"{name} at one level only"
+        for name in names
+        if answer.data.get(name) is None or answer.data[name] != answer.body[name]
+    ]
+
+
 PEOPLE: dict[str, list[Case]] = {
+    "notifications.preferences": [Case(own(), told_how)],
+    "notifications.preferences_update": [
+        Case(own(BELL), told_how),
+        Case(own({"payment_notifications": False}), told_how),
+    ],
     "profiles.upload_avatar": [Case(portrait, shown)],
     "users.list": [
         Case(on_a_member(), users),

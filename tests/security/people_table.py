@@ -80,6 +80,8 @@ PEOPLE: dict[str, list[Entry]] = {
     f"GET {USERS}/preferences/": [Entry(ONE_S_OWN)],
     f"PATCH {USERS}/preferences/": [Entry(ONE_S_OWN, body=lambda *_: {"theme": "dark"})],
     f"GET {USERS}/activity/": [Entry(ONE_S_OWN)],
+    f"GET {API}/notifications/preferences/": [Entry(ONE_S_OWN)],
+    f"PUT {API}/notifications/preferences/": [Entry(ONE_S_OWN, body=lambda *_: {"sound_enabled": False})],
     f"GET {PROFILES}/": [Entry(ONE_S_OWN)],
     f"POST {PROFILES}/": [Entry((401, 201, 403, 201), body=lambda *_: {"bio": "Ropes"})],
     f"PATCH {PROFILES}/{{id:uuid}}/": [
