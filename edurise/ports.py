@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -145,6 +145,15 @@ class Quotas(Protocol):
     def release_expired(self, session: Session) -> int:
         """Release reservations whose time is over, and forget the counts of days gone by; returns how many (system
         role)."""
+
+    def occupy(
+        self, session: Session, tenant_id: UUID, resource: str, hold_id: UUID, there: int, more: int, lasts: timedelta
+    ) -> int:
+        """Make or change a reservation to ``there``, which is used whatever the limit, and as many of ``more`` as the
+        limit leaves; returns how many of those."""
+
+    def renew(self, session: Session, hold_ids: Sequence[UUID], lasts: timedelta) -> list[UUID]:
+        """Let reservations last on; returns those that are gone (system role)."""
 
     def overview(self, session: Session, tenant_id: UUID) -> list[dict[str, Any]]:
         """How much of everything that a plan limits is used, and how much may be."""

@@ -192,7 +192,7 @@ class MemberOut(OutSchema):
 class LimitOut(OutSchema):
     """One resource of a plan."""
 
-    resource = Choice(["users", "courses", "storage_bytes", "downloads", "ai_questions"])
+    resource = Choice(["users", "courses", "storage_bytes", "sockets", "downloads", "ai_questions"])
     used = Int(max=INT8_MAX)
     limit = Int(max=INT8_MAX)
     remaining = Int(max=INT8_MAX)

@@ -7,13 +7,13 @@ row, changed by a statement that refuses to pass the limit, always in the order 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -29,8 +29,9 @@ DOWNLOADS = "downloads"
 USERS = "users"
 COURSES = "courses"
 AI_QUESTIONS = "ai_questions"
+SOCKETS = "sockets"
 DAILY = (DOWNLOADS, AI_QUESTIONS)
-_COUNTED = (USERS, COURSES, STORAGE)
+_COUNTED = (USERS, COURSES, STORAGE, SOCKETS)
 _SCOPES = ("organization", "course", "person")
 _MIB = 1024 * 1024
 _NO_LIMIT = 2**62
@@ -78,19 +79,7 @@ class PlanQuotas:
         """
         for one in self._counters(session, tenant_id, resource, charge):
             _take(session, tenant_id, resource, one, amount)
-        hold_id = uuid7()
-        add_row(
-            session,
-            QuotaHold,
-            id=hold_id,
-            tenant_id=tenant_id,
-            resource=resource,
-            course_id=charge.course_id,
-            person_id=charge.person_id,
-            amount=amount,
-            expires_at=until,
-        )
-        return hold_id
+        return _hold(session, uuid7(), tenant_id, resource, charge, amount, until)
 
     def settle(self, session: Session, hold_id: UUID, amount: int) -> None:
         """End a reservation: ``amount`` is what is used from now on.
@@ -144,6 +133,35 @@ class PlanQuotas:
         """
         (one,) = self._counters(session, tenant_id, resource, Charge())
         _take(session, tenant_id, resource, replace(one, limit=_NO_LIMIT) if beyond else one, amount)
+
+    def occupy(
+        self, session: Session, tenant_id: UUID, resource: str, hold_id: UUID, there: int, more: int, lasts: timedelta
+    ) -> int:
+        """Make, change or end the reservation ``hold_id`` of one owner: ``there`` is used already, whatever the limit;
+        of ``more`` as many are added as it leaves. Returns how many of those."""
+        mine = (QuotaHold.id == hold_id, QuotaHold.tenant_id == tenant_id)
+        held = session.scalar(select(QuotaHold.amount).where(*mine).with_for_update())
+        (one,) = self._counters(session, tenant_id, resource, Charge())
+        parameters = _values(tenant_id, resource, replace(one, limit=_NO_LIMIT), 0)
+        used: int = session.connection().execute(_TAKE, parameters).scalar_one()  # locks the counter, and makes it
+        granted: int = max(0, min(more, one.limit - (used - (held or 0) + there)))
+        amount = there + granted
+        _correct(session, tenant_id, resource, one, amount - (held or 0))
+        if held is not None and amount:
+            changes = {"amount": amount, "expires_at": moment(session) + lasts}
+            session.execute(update(QuotaHold).where(*mine).values(changes))
+        elif held is not None:
+            session.execute(delete(QuotaHold).where(*mine))
+        elif amount:
+            _hold(session, hold_id, tenant_id, resource, Charge(), amount, moment(session) + lasts)
+        return granted
+
+    @staticmethod
+    def renew(session: Session, hold_ids: Sequence[UUID], lasts: timedelta) -> list[UUID]:
+        """Let reservations last on; returns those that have expired or were ended (system role)."""
+        query = update(QuotaHold).where(QuotaHold.id.in_(hold_ids)).values(expires_at=moment(session) + lasts)
+        left = set(session.scalars(query.returning(QuotaHold.id)))
+        return [one for one in hold_ids if one not in left]
 
     def spend(self, session: Session, tenant_id: UUID, resource: str, amount: int = 1) -> None:
         """Count what an organization may do so often a day, in UTC.
@@ -227,7 +245,7 @@ class PlanQuotas:
                 "course": plan.course_storage_bytes,
                 "person": plan.person_storage_bytes,
             }
-        counted = {USERS: plan.users, COURSES: plan.courses}
+        counted = {USERS: plan.users, COURSES: plan.courses, SOCKETS: plan.sockets}
         if resource not in counted:
             raise ValueError(f"nothing limits {resource}")
         return {"organization": counted[resource]}
@@ -239,6 +257,23 @@ def _subjects(tenant_id: UUID, charge: Charge) -> Iterator[tuple[str, UUID]]:
         yield "course", charge.course_id
     if charge.person_id is not None:
         yield "person", charge.person_id
+
+
+def _hold(
+    session: Session, hold_id: UUID, tenant_id: UUID, resource: str, charge: Charge, amount: int, until: datetime
+) -> UUID:
+    add_row(
+        session,
+        QuotaHold,
+        id=hold_id,
+        tenant_id=tenant_id,
+        resource=resource,
+        course_id=charge.course_id,
+        person_id=charge.person_id,
+        amount=amount,
+        expires_at=until,
+    )
+    return hold_id
 
 
 def _values(tenant_id: UUID, resource: str, one: _Counter, amount: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -140,15 +141,18 @@ class SocketHandler(WebSocketHandler):
             self._counted_at = self._time()
             self.who = self._principal(claims)
             self.hub.crowd.add(peer)
-            self._do(self._begin, None)
+            self._do(partial(self._begin, claims.tenant_id), None)
 
-    async def _begin(self) -> None:
+    async def _begin(self, home: UUID | None) -> None:
+        """``home``: the organization of the token, in whose plan the socket counts; not one that a query may name."""
         peer = self.peer
         if peer is None:
             return
         try:
             if peer.expires_at <= self.hub.now() and not await self.c.db.system(liveness.lives, peer.session_id):
                 raise Unauthenticated("TOKEN_EXPIRED")
+            if home is not None:
+                await self.hub.places.enter(peer, home)
             await self.opened()
             self._forget_query()
         except DomainError as refused:

@@ -22,6 +22,7 @@ from edurise.ports import ChannelEvent, Clock
 from handlers.ws.crowd import Crowd
 from handlers.ws.frames import Message, control_frame
 from handlers.ws.peer import Peer, Subscription
+from handlers.ws.places import Places
 from handlers.ws.stores import EPHEMERAL, Store, StoredChannels
 from handlers.ws.topic import Topic
 
@@ -89,13 +90,14 @@ class Hub:
     def __init__(self, c: SocketContainer) -> None:
         self.c = c
         self.crowd = Crowd()
+        self.places = Places(c.db, self.spawn)
         self.draining = False
         self.turns = asyncio.Semaphore(TURNS)
         self.repairs = 0
         """Gaps that were filled from the database, since the start."""
         self.renumbered = 0
         """Channels whose followers had to load the state anew, since the start."""
-        self.each_tick: list[Callable[[], None]] = []
+        self.each_tick: list[Callable[[], None]] = [self.places.tick]
         """What else is done each second."""
         self.heard: dict[str, Callable[[ChannelEvent], None]] = {}
         """By kind of channel: who in this process is told of each event that a followed channel takes, in order."""
@@ -119,6 +121,7 @@ class Hub:
         self.draining = True
         if not await self.crowd.send_away(self.now(), seconds):
             log.info("%d sockets had not answered the close when the drain ended", len(self.crowd))
+        await self.places.flush()
 
     async def close(self) -> None:
         """Drop what is left and stop."""
@@ -145,6 +148,7 @@ class Hub:
         peer.wire.gone()
         for name in list(peer.following):
             self.leave(peer, name)
+        self.places.leave(peer)
         self.crowd.discard(peer)
 
     # Channels

@@ -115,7 +115,7 @@ def test_the_tour_of_the_readme(checkout: Path) -> None:
     assert kept == ["Slice, zip, enumerate.", "1"]
     assert switched == ["Riverside Academy"]
     assert [line.split()[0] for line in administered[:-2]] == [
-        *("users", "courses", "storage_bytes", "downloads", "ai_questions"),
+        *("users", "courses", "storage_bytes", "sockets", "downloads", "ai_questions"),
     ]
     assert administered[-2:] == ["[]", "open"]
     assert {"identity", "payments", "enrollments"} <= set(exported[0].split()), "sections"
