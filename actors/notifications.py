@@ -17,10 +17,13 @@ from edurise.files.events import FileInspected
 from edurise.identity import applications
 from edurise.identity import queries as people
 from edurise.identity.events import PersonRegistered, TeacherApproved, TeacherRejected
-from edurise.notifications import service
+from edurise.notifications import preferences, service
 from edurise.outbox import Event
 from edurise.payments.events import PaymentSettled
 from edurise.tenants import queries as tenants
+
+OPTIONAL = frozenset({"welcome", "course_enrolled", "teacher_approved"})
+"""Mails that somebody can do without; a receipt, and why an application was rejected, are sent in any case."""
 
 
 @actor(on=PaymentSettled, fatal=(NotFound,))
@@ -138,6 +141,9 @@ async def _mail(
     c: Container, event: Event, hop: DeliveryHop, person_id: UUID, kind: str, path: str, params: dict[str, Any]
 ) -> None:
     """Render for the person, send, and mark. A crash in between sends again under the same Message-ID."""
+    if kind in OPTIONAL and not await hop(preferences.wants_mail, person_id, person=person_id):
+        await hop.finish()
+        return
     person = await hop(people.addressee, person_id, person=person_id)
     await send(c, event, kind, person, path, params)
     await hop.finish()

@@ -19,6 +19,7 @@ from edurise.adapters.clock import SystemClock
 from edurise.adapters.device_names import UserAgentDevices
 from edurise.adapters.embedded_tutor import EmbeddedTutor
 from edurise.adapters.folder_mailer import FolderMailer
+from edurise.adapters.google_accounts import GoogleAccounts, NoGoogle
 from edurise.adapters.limiters import RedisLimiter
 from edurise.adapters.magic_detector import MagicDetector
 from edurise.adapters.no_scanner import NoScanner
@@ -46,7 +47,7 @@ from edurise.files.keeping import Keeping
 from edurise.files.links import LinkSigner
 from edurise.files.ports import Detector, FileStore, Pictures, Purger, Scanner
 from edurise.identity import keys, sessions
-from edurise.identity.ports import Devices, OneTimeCodes, PasswordHasher, PasswordJudge, QrCodes
+from edurise.identity.ports import Devices, Google, OneTimeCodes, PasswordHasher, PasswordJudge, QrCodes
 from edurise.identity.tokens import Tokens
 from edurise.mail_links import MailLinks
 from edurise.notifications.ports import Mailer
@@ -99,6 +100,7 @@ class Container:
     devices: Devices
     codes: OneTimeCodes
     qr_codes: QrCodes
+    google: Google
     sheets: Sheets
     gateways: Mapping[str, PaymentGateway]
     mailer: Mailer
@@ -135,6 +137,7 @@ class Container:
         for store in self.stores.values():
             await store.close()
         await self.purger.close()
+        await self.google.close()
         await self.pictures.close()
         await self.answers.close()
         await self.tutor.close()
@@ -184,6 +187,7 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         devices=UserAgentDevices(),
         codes=TotpCodes(),
         qr_codes=SvgQrCodes(),
+        google=_google(settings),
         sheets=SheetWriter(),
         gateways=_gateways(settings),
         mailer=_mailer(settings, clock),
@@ -237,6 +241,12 @@ def _gateways(settings: Settings) -> dict[str, PaymentGateway]:
         )
         return {"stripe": stripe}
     return {"stripe": SandboxGateway(derive(settings.secret_key, "sandbox-gateway"))}
+
+
+def _google(settings: Settings) -> Google:
+    if settings.google_client_id is None:
+        return NoGoogle()
+    return GoogleAccounts(settings.google_client_id, settings.google_tokeninfo_url, settings.google_userinfo_url)
 
 
 def _vault(settings: Settings) -> Vault:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from edurise.notifications import queries, service
+from edurise.identity.permissions import Identity
+from edurise.notifications import preferences, queries, service
 from edurise.notifications.permissions import Notifications
 from handlers.base import RestHandler
 from handlers.guards import describe, permit
 from schemas.base import EmptyIn
+from schemas.notification_preferences import NotificationPreferencesIn, NotificationPreferencesOut
 from schemas.notifications import MarkedOut, MarkReadIn, NotificationOut, NotificationQuery
 
 
@@ -51,7 +53,34 @@ class MarkAllReadHandler(RestHandler):
         self.reply(200, await self.hop(service.mark_all_read))
 
 
+class NotificationPreferencesHandler(RestHandler):
+    """What one wants to be told."""
+
+    @permit(Identity.ME)
+    @describe(
+        summary="What one wants to be told, in the keys of both clients",
+        tags=["notifications"],
+        out=NotificationPreferencesOut,
+        shape="body",
+    )
+    async def get(self) -> None:
+        self.reply(200, await self.hop(preferences.own))
+
+    @permit(Identity.PREFER)
+    @describe(
+        summary="Change what one wants to be told; what is not named stays",
+        tags=["notifications"],
+        body=NotificationPreferencesIn,
+        out=NotificationPreferencesOut,
+        shape="body",
+        errors=["SESSION_CONFINED"],
+    )
+    async def put(self) -> None:
+        self.reply(200, await self.hop(preferences.change, self.body(NotificationPreferencesIn)))
+
+
 routes = [
+    ("/api/v1/notifications/preferences/", NotificationPreferencesHandler),
     ("/api/v1/notifications/", NotificationsHandler),
     ("/api/v1/notifications/mark_all_read/", MarkAllReadHandler),
     ("/api/v1/notifications/{id:uuid}/mark_read/", MarkReadHandler),

@@ -11,6 +11,7 @@ class Identity:
     ME = permission("identity.me", Grade.PERSON)
     RENAME = permission("identity.rename", Grade.SELF)
     SECOND_FACTOR = permission("identity.second_factor", Grade.SELF)
+    PICTURE = permission("identity.picture", Grade.SELF)
     JOIN = permission("identity.join", Grade.SELF)
     HISTORY = permission("identity.history", Grade.SELF)
     PREFER = permission("identity.prefer", Grade.SELF)

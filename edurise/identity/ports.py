@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -52,3 +53,26 @@ class QrCodes(Protocol):
 
     def picture_of(self, text: str) -> str:
         """A picture as a ``data:`` URL."""
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """Somebody's account elsewhere, whose address whoever runs it has verified. Names may be empty."""
+
+    issuer: str
+    subject: str
+    email: str
+    first_name: str
+    last_name: str
+
+
+class Google(Protocol):
+    """Knows whose an access token of Google is."""
+
+    is_offered: bool
+
+    async def who_is(self, access_token: str) -> Vouched:
+        """Raises Conflict (GOOGLE_NOT_OFFERED), Invalid (GOOGLE_REFUSED), Upstream (PROVIDER_UNAVAILABLE)."""
+
+    async def close(self) -> None:
+        """Close the connections."""

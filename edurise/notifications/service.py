@@ -15,29 +15,31 @@ from edurise import channels
 from edurise.authz import Principal
 from edurise.db import insert_missing, moment
 from edurise.identity import queries as people
-from edurise.notifications import queries
+from edurise.notifications import preferences, queries
 from edurise.notifications.models import Notification
 from edurise.texts import catalogue as texts
 
 
 @dataclass(frozen=True)
 class Kind:
-    """The texts of a type of notification, and how clients sort it: tab and urgency."""
+    """The texts of a type of notification, how clients sort it (tab and urgency), and which of
+    ``notifications.preferences`` switches it off; None: nothing does."""
 
     words: str
     category: str
     priority: str = "normal"
+    switch: str | None = None
 
 
 KINDS = {
-    "payment_settled": Kind("payment_settled", "course", "high"),
-    "course_enrollment": Kind("course_enrolled", "course"),
-    "live_class_starting": Kind("live_class_starting", "live_class", "high"),
+    "payment_settled": Kind("payment_settled", "course", "high", "payment_notifications"),
+    "course_enrollment": Kind("course_enrolled", "course", switch="course_enrollment_notifications"),
+    "live_class_starting": Kind("live_class_starting", "live_class", "high", "class_reminder_notifications"),
     "file_failed": Kind("file_failed", "system", "high"),
     "file_quarantined": Kind("file_quarantined", "system", "urgent"),
-    "teacher_approved": Kind("teacher_approved", "system", "high"),
-    "teacher_rejected": Kind("teacher_rejected", "system", "high"),
-    "welcome": Kind("welcome", "system", "low"),
+    "teacher_approved": Kind("teacher_approved", "system", "high", "system_notifications"),
+    "teacher_rejected": Kind("teacher_rejected", "system", "high", "system_notifications"),
+    "welcome": Kind("welcome", "system", "low", "system_notifications"),
 }
 
 
@@ -57,11 +59,14 @@ def notify(
 ) -> bool:
     """Tell a person something, in their language: a row, and an event on their channel in the same transaction.
 
-    ``source_id`` is the event that it follows from; returns False, and tells nothing, where it was told before. The hop
-    must be that person's (row-level security shows an actor nobody else's rows). Raises NotFound for who was erased.
+    ``source_id`` is the event that it follows from; returns False, and tells nothing, where it was told before, and
+    where the person or the organization wants nothing of the kind. The hop must be that person's (row-level security
+    shows an actor nobody else's rows). Raises NotFound for who was erased.
     """
     language = people.reachable(session, person_id)["language"]
     sort = KINDS[kind]
+    if sort.switch is not None and not preferences.wants(session, who, person_id, sort.switch, sort.category):
+        return False
     title, message = texts.notification(KINDS[kind].words, language, params)
     row: dict[str, Any] = {
         "id": uuid7(),

@@ -34,6 +34,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "edurise/identity/flows/accounts.py": 3,
     "edurise/identity/flows/addresses.py": 5,
     "edurise/identity/flows/devices.py": 3,
+    "edurise/identity/flows/elsewhere.py": 1,
     "edurise/identity/flows/factors.py": 12,
     "edurise/identity/flows/invitations.py": 4,
     "edurise/identity/flows/passwords.py": 5,

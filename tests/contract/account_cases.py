@@ -57,7 +57,17 @@ def shown(spec: Mapping[str, Any], answer: Answer) -> list[str]:
     return wrong + [f"{name}: not shown" for name in ("first_name", "last_name", "email") if not answer.data[name]]
 
 
+def not_offered(_: Mapping[str, Any], answer: Answer) -> list[str]:
+    return [] if answer.code == "GOOGLE_NOT_OFFERED" else [str(answer.code)]
+
+
+def of_google(world: World) -> Sent:
+    """Without a client id; tests/security/test_google.py holds the good answer against what the client reads."""
+    return Sent(world.anonymous, {"access_token": "ya29.x"})
+
+
 ACCOUNTS: dict[str, list[Case]] = {
+    "auth.google": [Case(of_google, not_offered, 409)],
     "auth.password_reset_request": [Case(lost, nothing)],
     "auth.password_reset_confirm": [Case(mailed, nothing), Case(bad_token, refused, 400)],
     "auth.password_change": [Case(changing, nothing)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from edurise.tenants import service
 from tests.contract import reading
 from tests.contract.cases import Case, Sent, complete, page_at_both_levels
 from tests.harness.client import Answer
+from tests.harness.filing import picture
 from tests.harness.world import World
 
 NUMBERS = iter(range(1, 10_000))
@@ -113,7 +115,25 @@ def settings(_: Mapping[str, Any], answer: Answer) -> list[str]:
 
 CHOSEN = {"allowSelfRegistration": False, "requireEmailVerification": False, "enableNotifications": True}
 
+
+def logo() -> str:
+    return "data:image/png;base64," + base64.b64encode(picture()).decode()
+
+
+def furnishing(world: World) -> Sent:
+    body = {"name": "Harbour", "subdomain": f"harbour-{next(NUMBERS)}", "description": "By the sea", "logo": logo()}
+    return Sent(world.of(world.person("admin", world.organization())), body)
+
+
+def furnished(_: Mapping[str, Any], answer: Answer) -> list[str]:
+    return complete("Organization", answer.data) + ([] if answer.data["logo"] else ["no logo"])
+
+
 ORGANIZATIONS: dict[str, list[Case]] = {
+    "organizations.current_update": [
+        Case(furnishing, furnished),
+        Case(of_administrator({"name": "Harbour", "description": "", "logo": None}), organization),
+    ],
     "organizations.by_subdomain": [Case(by_subdomain, branding)],
     "organizations.list": [
         Case(of_anybody(), every),

@@ -9,6 +9,7 @@ from uuid import uuid4
 from tests.contract import reading
 from tests.contract.cases import API, Case, Sent, complete, nothing, page_at_both_levels
 from tests.harness.client import Answer
+from tests.harness.filing import form, picture
 from tests.harness.world import World
 
 
@@ -137,7 +138,50 @@ TEACHER = {
     "social_links": {"website": "https://ada.example", "linkedin": "", "twitter": "", "github": ""},
 }
 
+
+def portrait(world: World) -> Sent:
+    raw, media = form(picture(), "me.png", {}, "avatar")
+    return Sent(world.of(world.person()), raw=raw, media=media)
+
+
+def shown(_: Mapping[str, Any], answer: Answer) -> list[str]:
+    names = ("avatar_url", "url", "filename", "size", "content_type")
+    return [f"{name} at one level only" for name in names if answer.data[name] != answer.body[name]]
+
+
+BELL = {
+    "sound_enabled": False,
+    "browser_notifications": True,
+    "email_notifications": False,
+    "quiet_hours_enabled": True,
+    "quiet_hours_start": "21:30",
+    "quiet_hours_end": "06:00",
+    "categories": dict.fromkeys(
+        ("assignment", "grade", "live_class", "course", "system", "announcement", "reminder"), True
+    ),
+}
+COMPOSABLE = (
+    *("email_notifications", "push_notifications", "course_enrollment_notifications", "class_reminder_notifications"),
+    *("assignment_due_notifications", "payment_notifications", "system_notifications"),
+)
+
+
+def told_how(_: Mapping[str, Any], answer: Answer) -> list[str]:
+    names = (*BELL, *COMPOSABLE)
+    return [
+        f"{name} at one level only"
+        for name in names
+        if answer.data.get(name) is None or answer.data[name] != answer.body[name]
+    ]
+
+
 PEOPLE: dict[str, list[Case]] = {
+    "notifications.preferences": [Case(own(), told_how)],
+    "notifications.preferences_update": [
+        Case(own(BELL), told_how),
+        Case(own({"payment_notifications": False}), told_how),
+    ],
+    "profiles.upload_avatar": [Case(portrait, shown)],
     "users.list": [
         Case(on_a_member(), users),
         Case(on_a_member(query="?is_teacher=&search=&ordering=-date_joined"), users),

@@ -412,7 +412,7 @@ async def test_a_call(world: World, call: dict[str, Any], case: Case, path: str)
     made = case.make(world)
     sent: Sent = await made if hasattr(made, "__await__") else made
     target = path.replace("{id}", str(sent.id)) + ("" if call["method"] == "POST" else sent.query)
-    body = sent.body if sent.body is not None else ({} if call["method"] in ("POST", "PATCH") else None)
+    body = sent.body if sent.body is not None else ({} if call["method"] in ("POST", "PATCH", "PUT") else None)
     if sent.raw is not None:
         answer = await sent.client.call(call["method"], target, raw=sent.raw, headers={"Content-Type": sent.media})
     else:

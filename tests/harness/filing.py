@@ -21,13 +21,15 @@ FILES = "/api/v1/file-uploads/"
 TEXT = b"Over, under, around and through.\n"
 
 
-def form(content: bytes, name: str, fields: Mapping[str, str], *, first: bool = True) -> tuple[bytes, str]:
+def form(
+    content: bytes, name: str, fields: Mapping[str, str], field: str = "file", *, first: bool = True
+) -> tuple[bytes, str]:
     """A form's body and its Content-Type; the file stands before the other fields, as browsers of the client send it,
     or after them."""
     boundary = uuid4().hex
     quoted = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
     file = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{quoted}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     ).encode() + content
     others = [

@@ -73,6 +73,8 @@ ACCOUNTS: dict[str, list[Entry]] = {
 }
 
 FACTOR = f"{AUTH}/second-factor"
+# Without a client id Google is not offered; tests/security/test_google.py offers it.
+ACCOUNTS[f"POST {AUTH}/google/"] = [Entry((409, 409, 409, 409), body=lambda *_: {"access_token": "x"})]
 ACCOUNTS |= {
     f"GET {FACTOR}/": [Entry(ACCOUNT)],
     f"POST {FACTOR}/": [Entry(ACCOUNT, body=lambda *_: {"password": PASSWORD})],

@@ -36,6 +36,14 @@ ORGANIZATIONS: dict[str, list[Entry]] = {
     ],
     f"PATCH {ONE}/": [Entry(NOBODY_HERE, "administrator", lambda s: f"{ROOT}/{s.at.id}/", lambda *_: {"name": "Mine"})],
     f"DELETE {ONE}/": [Entry(NOBODY_HERE, "administrator", lambda s: f"{ROOT}/{s.at.id}/")],
+    f"GET {ROOT}/current/": [
+        Entry((401, 403, 403, 200), "administrator"),
+        Entry((401, 403, 403, 403), "teacher"),
+    ],
+    f"PATCH {ROOT}/current/": [
+        Entry((401, 403, 403, status), right, body=lambda *_: {"description": "By the sea"})
+        for right, status in (("administrator", 200), ("teacher", 403))
+    ],
     f"GET {ROOT}/current/limits/": [
         Entry((401, 403, 403, 200), "administrator"),
         Entry((401, 403, 403, 403), "teacher"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.harness.filing import form, picture
 from tests.harness.world import PASSWORD
 from tests.security.entries import API, ONE_S_OWN, Entry, Scene
 
@@ -45,6 +46,11 @@ def invited(scene: Scene, _: object) -> dict[str, Any]:
     return {"email": "somebody.else@example.org", "role": "teacher"}
 
 
+def portrait(_: Scene) -> tuple[bytes, dict[str, str]]:
+    raw, media = form(picture(), "me.png", {}, "avatar")
+    return raw, {"Content-Type": media}
+
+
 def invitation(action: str = "") -> Callable[[Scene], str]:
     return lambda scene: f"{INVITATIONS}/{scene.invitation}/{action}"
 
@@ -74,11 +80,14 @@ PEOPLE: dict[str, list[Entry]] = {
     f"GET {USERS}/preferences/": [Entry(ONE_S_OWN)],
     f"PATCH {USERS}/preferences/": [Entry(ONE_S_OWN, body=lambda *_: {"theme": "dark"})],
     f"GET {USERS}/activity/": [Entry(ONE_S_OWN)],
+    f"GET {API}/notifications/preferences/": [Entry(ONE_S_OWN)],
+    f"PUT {API}/notifications/preferences/": [Entry(ONE_S_OWN, body=lambda *_: {"sound_enabled": False})],
     f"GET {PROFILES}/": [Entry(ONE_S_OWN)],
     f"POST {PROFILES}/": [Entry((401, 201, 403, 201), body=lambda *_: {"bio": "Ropes"})],
     f"PATCH {PROFILES}/{{id:uuid}}/": [
         Entry((401, 404, 403, 200), path=lambda s: f"{PROFILES}/{s.at.teacher.id}/", body=lambda *_: {"bio": "Ropes"})
     ],
+    f"POST {PROFILES}/upload_avatar/": [Entry(ONE_S_OWN, raw=portrait)],
     f"GET {PROFILES}/me/": [Entry(ONE_S_OWN)],
     f"PATCH {PROFILES}/me/": [Entry(ONE_S_OWN, body=lambda *_: {"title": "Dr"})],
     **administering(f"GET {INVITATIONS}/"),

@@ -224,7 +224,7 @@ async def ask(world: World, endpoint: str, entry: Entry, scene: Scene, who: Some
     if entry.raw is not None:
         body, media = entry.raw(scene)
         return await client.call(verb, path, raw=body, headers=media)
-    return await client.call(verb, path, entry.body(scene, who) if verb in ("POST", "PATCH") else None)
+    return await client.call(verb, path, entry.body(scene, who) if verb in ("POST", "PATCH", "PUT") else None)
 
 
 @pytest.mark.gen_test
