@@ -160,9 +160,15 @@ def disable(session: Session, who: Principal, code: str, vault: Vault, codes: On
     if _confirmed(session, who.person) is not None and _demanding(session, who.person):
         raise Conflict("OTP_DEMANDED")
     checked = check(session, who, code, vault, codes)
-    if checked.refusal is None and _forget(session, who.person):
-        audit.write(session, who, "account.second_factor_disabled", "person", who.person)
+    if checked.refusal is None:
+        take_away(session, who, who.person)
     return checked
+
+
+def take_away(session: Session, who: Principal, person_id: UUID) -> None:
+    """Forget a second factor and its recovery codes; nothing happens where there is none."""
+    if _forget(session, person_id):
+        audit.write(session, who, "account.second_factor_disabled", "person", person_id)
 
 
 def reset(session: Session, who: Principal, person_id: UUID, life: Lifetimes) -> None:
