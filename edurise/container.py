@@ -250,9 +250,11 @@ def _google(settings: Settings) -> Google:
 
 
 def _vault(settings: Settings) -> Vault:
-    """The keys of the settings, the first of which seals; without one, a key derived from the secret."""
+    """The keys of the settings, the first of which seals; without one, a key derived from the secret does. That one
+    always opens: what was sealed before there were keys is sealed anew by ``run.py keys reseal``."""
     keys = {name: bytes.fromhex(key) for name, _, key in (one.partition(":") for one in settings.sealing_keys)}
-    return Vault(keys or {"secret": derive(settings.secret_key, "vault")})
+    keys.setdefault("secret", derive(settings.secret_key, "vault"))
+    return Vault(keys)
 
 
 def _stores(settings: Settings, clock: Clock) -> dict[str, FileStore]:

@@ -12,6 +12,7 @@ from edurise.adapters.embedded.process import EmbeddedError
 from edurise.adapters.provision import ProvisionError
 from edurise.config import SettingsError
 from edurise.errors import NotFound, Overloaded
+from edurise.sealing import SealBroken
 
 
 class Refused(Exception):
@@ -29,6 +30,9 @@ def refusals() -> Iterator[None]:
         raise typer.Exit(2) from None
     except (Refused, EmbeddedError, ProvisionError) as refused:
         typer.echo(str(refused), err=True)
+        raise typer.Exit(2) from None
+    except SealBroken as broken:
+        typer.echo(f"Secrets of the database do not open: {broken}.", err=True)
         raise typer.Exit(2) from None
     except NotFound:
         typer.echo("There is no such event.", err=True)

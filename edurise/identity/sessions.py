@@ -49,11 +49,12 @@ class Opened:
 @dataclass(frozen=True)
 class Way:
     """How somebody was let in. ``confined_to``: by an organization's provider, so the session counts there alone.
-    ``is_proved``: a second factor, or the password, was just given."""
+    ``is_proved``: a second factor, or the password, was just given. ``by_second_factor``: a code of it was."""
 
     method: str = "password"
     confined_to: UUID | None = None
     is_proved: bool = False
+    by_second_factor: bool = False
 
 
 BY_PASSWORD = Way(is_proved=True)
@@ -75,13 +76,22 @@ def open_session(
     life: Lifetimes,
     way: Way = BY_PASSWORD,
 ) -> Opened:
-    """Open a session for a person who was just let in. ``device`` is (user agent, address)."""
+    """Open a session for a person who was just let in. ``device`` is (user agent, address).
+
+    Raises Forbidden (OTP_REQUIRED) for somebody who has a second factor, also since a moment ago, and did not give it:
+    the row of the person is locked from here on, so that an enrolment comes before this, or ends this session.
+    """
     now = moment(session)
-    version = session.scalar(
-        update(Person).where(Person.id == person_id).values(last_login_at=now).returning(Person.token_version)
-    )
-    if version is None:
+    person = session.execute(
+        update(Person)
+        .where(Person.id == person_id)
+        .values(last_login_at=now)
+        .returning(Person.token_version, Person.has_second_factor)
+    ).one_or_none()
+    if person is None:
         raise Unauthenticated
+    if person.has_second_factor and not way.by_second_factor:
+        raise Forbidden("OTP_REQUIRED")
     found = LoginSession(
         id=uuid7(),
         person_id=person_id,
@@ -99,7 +109,7 @@ def open_session(
     session.add(found)
     _bound(session, found, life)
     session.flush()
-    return _opened(session, found, version, life)
+    return _opened(session, found, person.token_version, life)
 
 
 def refresh(session: Session, token: str, wanted: UUID | None, life: Lifetimes) -> Opened | Stolen:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, or_, select
+from sqlalchemy import ARRAY, Boolean, Uuid, and_, any_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
@@ -191,22 +191,27 @@ def session_limits(session: Session, person_id: UUID) -> tuple[timedelta | None,
     )
 
 
+_OTP_ROLES = Organization.settings["otp_roles"]
+_OF_ITS_MEMBER = exists().where(
+    Membership.tenant_id == Organization.id,
+    Membership.person_id == bindparam("person"),
+    Membership.is_active,
+    func.jsonb_exists(_OTP_ROLES, Membership.role),
+)
+_OF_PLATFORM = and_(
+    bindparam("of_platform", type_=Boolean()), Organization.id == MAIN, func.jsonb_exists(_OTP_ROLES, "platform")
+)
 _DEMANDING = (
     select(Organization.name)
-    .join(Membership, Membership.tenant_id == Organization.id)
-    .where(
-        Membership.person_id == bindparam("person"),
-        Membership.is_active,
-        Organization.is_active,
-        func.jsonb_exists(Organization.settings["otp_roles"], Membership.role),
-    )
-    .order_by(Organization.name)
+    .where(Organization.is_active, or_(_OF_ITS_MEMBER, _OF_PLATFORM))
+    .order_by(Organization.name, Organization.id)
 )
 
 
-def demanding(session: Session, person_id: UUID) -> list[str]:
-    """The names of organizations that demand a second factor of a role that the person has there (system role)."""
-    return [row["name"] for row in rows(session, _DEMANDING, {"person": person_id})]
+def demanding(session: Session, person_id: UUID, *, of_platform: bool) -> list[str]:
+    """The names of organizations that demand a second factor of a role that the person has there; of a platform
+    administrator (``of_platform``) ``main`` may demand it too (system role)."""
+    return [row["name"] for row in rows(session, _DEMANDING, {"person": person_id, "of_platform": of_platform})]
 
 
 def learners_of(session: Session, tenant_id: UUID, course_id: UUID) -> list[UUID]:

@@ -105,7 +105,7 @@ class StepUpHandler(RestHandler):
         tags=TAGS,
         body=StepUpIn,
         shape="none",
-        errors=["PASSWORD_WRONG", *WRONG],
+        errors=["PASSWORD_WRONG", "OTP_REQUIRED", *WRONG],
     )
     async def post(self) -> None:
         data = self.body(StepUpIn)
@@ -124,7 +124,7 @@ class ResetHandler(RestHandler):
         tags=["users"],
         body=EmptyIn,
         shape="none",
-        errors=["STEP_UP_REQUIRED"],
+        errors=["STEP_UP_REQUIRED", "NOT_ON_ONESELF"],
     )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.body(EmptyIn)

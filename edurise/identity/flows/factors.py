@@ -39,41 +39,44 @@ async def confirm(c: Container, who: Principal, otp: str) -> dict[str, list[str]
     """
     await c.db.run(who, liveness.admitted)
     outcome: Checked | list[str] = await c.db.system(factors.confirm, who, otp, c.vault, c.codes, c.lifetimes)
-    if isinstance(outcome, Checked):
-        raise outcome.refusal or Invalid("OTP_WRONG")
+    made = _right(outcome)
     await c.announcer.ring("revocations")
-    return {"recovery_codes": outcome}
+    return {"recovery_codes": made}
 
 
 async def renew(c: Container, who: Principal, otp: str) -> dict[str, list[str]]:
-    """New recovery codes for a code; returns ``{recovery_codes}``. Raises as ``prove``."""
+    """New recovery codes for a code; returns ``{recovery_codes}``.
+
+    Raises Invalid (OTP_WRONG), Limited (OTP_LOCKED), Conflict (OTP_NOT_ENROLLED).
+    """
     await c.db.run(who, liveness.admitted)
-    await _prove(c, who, otp)
-    return {"recovery_codes": await c.db.system(factors.renew, who)}
+    outcome: Checked | list[str] = await c.db.system(factors.renew, who, otp, c.vault, c.codes)
+    return {"recovery_codes": _right(outcome)}
 
 
 async def disable(c: Container, who: Principal, otp: str) -> None:
-    """Do without the second factor. Raises as ``prove``, and Conflict (OTP_DEMANDED)."""
+    """Do without the second factor. Raises as ``renew``, and Conflict (OTP_DEMANDED)."""
     await c.db.run(who, liveness.admitted)
-    await _prove(c, who, otp)
-    await c.db.system(factors.disable, who)
+    _refuse(await c.db.system(factors.disable, who, otp, c.vault, c.codes))
 
 
 async def step_up(c: Container, who: Principal, password: str, otp: str) -> None:
     """Show again who one is, for what is ``fresh``: by a code, or without a second factor by the password.
 
-    Raises Invalid (OTP_WRONG, PASSWORD_WRONG), Limited (OTP_LOCKED).
+    Raises Invalid (OTP_WRONG, PASSWORD_WRONG), Limited (OTP_LOCKED), Forbidden (OTP_REQUIRED) where a code is needed
+    and none was given.
     """
     await c.db.run(who, liveness.admitted)
-    if await c.db.system(factors.is_enrolled, who.person):
-        await _prove(c, who, otp)
+    if await c.db.system(factors.needed, who.person, otp):
+        _refuse(await c.db.system(factors.step_up, who, otp, c.vault, c.codes))
     else:
         await _same_person(c, who, password)
         await c.db.system(factors.prove, who)
 
 
 async def reset(c: Container, who: Principal, person_id: UUID) -> None:
-    """Take the second factor from somebody who lost it, as a platform administrator. Raises NotFound."""
+    """Take the second factor from somebody who lost it, as a platform administrator. Raises NotFound,
+    Conflict (NOT_ON_ONESELF)."""
     await c.db.run(who, liveness.admitted)
 
     def work(session: Session) -> None:
@@ -91,19 +94,20 @@ async def check_at_log_in(c: Container, person_id: UUID, otp: str | None, who: P
     """
     if not await c.db.system(factors.needed, person_id, otp):
         return False
-    await _check(c, who, otp or "")
+    _refuse(await c.db.system(factors.check, who, otp, c.vault, c.codes))
     return True
 
 
-async def _prove(c: Container, who: Principal, otp: str) -> None:
-    await _check(c, who, otp)
-    await c.db.system(factors.prove, who)
-
-
-async def _check(c: Container, who: Principal, otp: str) -> None:
-    checked: Checked = await c.db.system(factors.check, who, otp, c.vault, c.codes)
+def _refuse(checked: Checked) -> None:
+    """Raise what a hop could not, for its count of wrong codes had to be committed."""
     if checked.refusal is not None:
         raise checked.refusal
+
+
+def _right(outcome: Checked | list[str]) -> list[str]:
+    if isinstance(outcome, Checked):
+        raise outcome.refusal or Invalid("OTP_WRONG")
+    return outcome
 
 
 async def _same_person(c: Container, who: Principal, password: str) -> None:

@@ -43,7 +43,7 @@ async def let_in(
     """
     who = Principal(user_id=person_id, ip=device.ip, user_agent=device.user_agent)
     if await check_at_log_in(c, person_id, otp, who):
-        way = replace(way, is_proved=True)
+        way = replace(way, is_proved=True, by_second_factor=True)
     opened, user = await c.db.system(_open, person_id, wanted, device, c.lifetimes, way)
     return {"user": user, "access": access_token(c, opened), "refresh": opened.refresh}
 
