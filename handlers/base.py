@@ -39,6 +39,8 @@ class RestHandler(RefusingHandler):
 
     def initialize(self, route: Route) -> None:
         self.route: Route = route
+        # An alias stands for the methods that it names, whatever else its handler answers.
+        self._is_allowed = self.request.method in route.allow
         self.request.method = route.verb(self.request.method or "")
         self.who = Principal()
         self.received_bytes = 0
@@ -52,7 +54,7 @@ class RestHandler(RefusingHandler):
         if self.request.method == "OPTIONS":
             return
         self.path_kwargs = self.route.convert(self.path_kwargs)
-        guard = guard_of(type(self), self.request.method or "")
+        guard = guard_of(type(self), self.request.method or "") if self._is_allowed else None
         if guard is None:
             raise HTTPError(405)
         clear_contextvars()

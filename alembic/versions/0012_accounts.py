@@ -174,6 +174,19 @@ GRANT UPDATE (avatar_path) ON people TO edurise_app;
 CREATE POLICY own ON audit_log FOR SELECT TO edurise_app USING ({rls.SELF_SCOPE} AND person_id = {rls.PERSON});
 """
 
+# Who tells something to many is none of them. They see what of it somebody wants: the person of the hop, and members of
+# the organization that is acted in.
+CHOICES = f"""
+CREATE FUNCTION notification_choices(p_people uuid[]) RETURNS TABLE (person_id uuid, chosen jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT n.person_id, n.chosen FROM notification_preferences n
+     WHERE n.person_id = ANY (p_people) AND (n.person_id = {rls.PERSON} OR EXISTS (
+        SELECT FROM memberships m WHERE m.person_id = n.person_id AND m.tenant_id = {rls.TENANT}))
+$$;
+REVOKE ALL ON FUNCTION notification_choices FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION notification_choices TO edurise_app, edurise_system;
+"""
+
 SUBJECTS = """
 CREATE FUNCTION subject_identity_provider(uuid)
 RETURNS TABLE (tenant_id uuid, course_id uuid, owner_id uuid, published boolean)
@@ -200,11 +213,12 @@ def upgrade() -> None:
         for statement in statements:
             op.execute(statement)
     op.execute(PROFILES)
+    op.execute(CHOICES)
     op.execute(SUBJECTS)
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION subject_identity_provider")
+    op.execute("DROP FUNCTION notification_choices; DROP FUNCTION subject_identity_provider")
     op.execute("DROP POLICY own ON audit_log")
     for table in MADE:
         op.execute(f"DROP TABLE {table}")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from edurise import audit
 from edurise.authz import Principal
 from edurise.db import first, insert_missing, moment, picture_url
-from edurise.errors import NotFound
+from edurise.errors import Invalid, NotFound, Problem
 from edurise.identity.models import Person, Profile
 from edurise.tenants import queries as tenants
 
@@ -48,7 +48,8 @@ def listed(session: Session, who: Principal) -> list[dict[str, Any]]:
 
 
 def make(session: Session, who: Principal, data: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Write a first profile; returns (whether it is new, the profile). A repeat changes the one that is there."""
+    """Write a first profile; returns (whether it is new, the profile). A repeat changes the one that is there. Raises
+    Invalid for who is not born yet."""
     is_new = _ensure(session, who)
     _write(session, who, data)
     return is_new, _profile_view(session, who, _row(session, who.person))
@@ -74,14 +75,19 @@ def change_own(session: Session, who: Principal, data: Mapping[str, Any]) -> dic
 
 
 def show_avatar(session: Session, who: Principal, path: str | None) -> str | None:
-    """Take a public picture as the caller's, or none; returns the path of the one before."""
-    person = session.get_one(Person, who.person)
+    """Take a public picture as the caller's, or none; returns the path of the one before. Two at once wait for each
+    other, so that of every picture but the last somebody hears."""
+    # FOR NO KEY UPDATE: rows that refer to the person are being made meanwhile, under locks that this hop is to take.
+    person = session.get_one(Person, who.person, with_for_update={"key_share": True})
     before, person.avatar_path = person.avatar_path, path
     audit.write(session, who, "account.avatar_changed", "person", person.id)
     return before
 
 
 def _write(session: Session, who: Principal, data: Mapping[str, Any]) -> None:
+    born = data.get("date_of_birth")
+    if born is not None and born >= moment(session).date():
+        raise Invalid(errors={"date_of_birth": [Problem("in_the_future")]})
     person, profile = session.get_one(Person, who.person), session.get_one(Profile, who.person)
     for name, value in data.items():
         column = _SPELLINGS.get(name, name)

@@ -198,10 +198,10 @@ def mark(session: Session, who: Principal, class_id: UUID, student_id: UUID, sta
 
 
 def tell_learners(session: Session, who: Principal, event: LiveClassStarted, learners: list[UUID]) -> None:
-    """Notify these learners that a class went live, once for each event; for a service principal."""
+    """Notify those of these learners who want it that a class went live, once for each event; for a service
+    principal."""
     data = {"live_class_id": str(event.class_id), "course_id": str(event.course_id)}
-    for person_id in learners:
-        notifications.notify(session, who, person_id, "live_class_starting", event.id, {"title": event.title}, data)
+    notifications.notify_each(session, who, learners, "live_class_starting", event.id, {"title": event.title}, data)
 
 
 def _refuse(held: Held, *states: str) -> None:

@@ -6,15 +6,16 @@ and what concerns the safety of files and accounts, are sent whatever somebody p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import ARRAY, Uuid, bindparam, column, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
-from edurise.db import insert_missing, moment, scalar
+from edurise.db import insert_missing, moment, rows, scalar
 from edurise.identity import preferences as accounts
 from edurise.notifications.models import NotificationPreferences
 from edurise.tenants import organizations, settings
@@ -35,6 +36,13 @@ DEFAULTS: Mapping[str, Any] = {
 }
 _OF_ACCOUNT = ("email_notifications", "push_notifications")
 _CHOSEN = select(NotificationPreferences.chosen).where(NotificationPreferences.person_id == bindparam("id"))
+
+# Who tells something to a whole class is none of it, and sees nobody's row: the function shows what members chose.
+_CHOICES = select(
+    func.notification_choices(bindparam("people", type_=ARRAY(Uuid()))).table_valued(
+        column("person_id", Uuid()), column("chosen", JSONB())
+    )
+)
 
 
 def own(session: Session, who: Principal) -> dict[str, Any]:
@@ -59,17 +67,26 @@ def change(session: Session, who: Principal, data: Mapping[str, Any]) -> dict[st
     return own(session, who)
 
 
-def wants(session: Session, who: Principal, person_id: UUID, switch: str, category: str) -> bool:
-    """Whether somebody wants to be told what ``switch`` and ``category`` are about, and their organization tells at
-    all. The hop must be that person's."""
-    if not _tells(session, who):
-        return False
-    merged = _merged(_chosen(session, person_id))
-    return bool(merged[switch] and merged["categories"].get(category, True))
+def willing(session: Session, who: Principal, person_ids: Sequence[UUID], switch: str, category: str) -> Sequence[UUID]:
+    """Which of these people want to be told what ``switch`` and ``category`` are about, in the same order; nobody,
+    where their organization tells nothing. Two statements, however many they are.
+
+    What the person of the hop chose counts, and what members of the acting organization did.
+    """
+    if not person_ids or not _tells(session, who):
+        return []
+    chosen = {row["person_id"]: row["chosen"] for row in rows(session, _CHOICES, {"people": list(person_ids)})}
+
+    def wants(person_id: UUID) -> bool:
+        merged = _merged(chosen.get(person_id, {}))
+        return bool(merged[switch] and merged["categories"].get(category, True))
+
+    return [one for one in person_ids if wants(one)]
 
 
 def wants_mail(session: Session, who: Principal, person_id: UUID) -> bool:
-    """The same of an e-mail that need not be sent."""
+    """Whether somebody wants e-mails that need not be sent, and their organization tells at all. The hop must be that
+    person's."""
     return _tells(session, who) and bool(accounts.of_person(session, person_id)["email_notifications"])
 
 

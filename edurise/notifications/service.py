@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -63,11 +63,37 @@ def notify(
     where the person or the organization wants nothing of the kind. The hop must be that person's (row-level security
     shows an actor nobody else's rows). Raises NotFound for who was erased.
     """
+    return notify_each(session, who, [person_id], kind, source_id, params, data) == 1
+
+
+def notify_each(
+    session: Session,
+    who: Principal,
+    person_ids: Sequence[UUID],
+    kind: str,
+    source_id: UUID,
+    params: Mapping[str, object],
+    data: Mapping[str, Any],
+) -> int:
+    """As ``notify``, for members of the acting organization, in a hop that is nobody's; returns how many were told."""
+    sort, wanted = KINDS[kind], person_ids
+    if sort.switch is not None:
+        wanted = preferences.willing(session, who, person_ids, sort.switch, sort.category)
+    return sum(_tell(session, who, one, kind, source_id, params, data) for one in wanted)
+
+
+def _tell(
+    session: Session,
+    who: Principal,
+    person_id: UUID,
+    kind: str,
+    source_id: UUID,
+    params: Mapping[str, object],
+    data: Mapping[str, Any],
+) -> bool:
     language = people.reachable(session, person_id)["language"]
     sort = KINDS[kind]
-    if sort.switch is not None and not preferences.wants(session, who, person_id, sort.switch, sort.category):
-        return False
-    title, message = texts.notification(KINDS[kind].words, language, params)
+    title, message = texts.notification(sort.words, language, params)
     row: dict[str, Any] = {
         "id": uuid7(),
         "type": kind,

@@ -253,7 +253,12 @@ async def test_a_profile_is_written_once_and_kept(world: World) -> None:
         {"first_name": "a\nb"},
     ):
         assert (await client.patch("/api/v1/user-profiles/me/", body)).status == 400, body
-    for body in ({"date_of_birth": "soon"}, {"timezone": "Moon/Base"}, {"avatar": "https://x.example/a.png"}):
+    for body in (
+        {"date_of_birth": "soon"},
+        {"date_of_birth": "2999-01-01"},
+        {"timezone": "Moon/Base"},
+        {"avatar": "https://x.example/a.png"},
+    ):
         assert (await client.patch(f"/api/v1/user-profiles/{person.id}/", body)).status == 400, body
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -56,6 +57,17 @@ async def test_a_picture_is_seen_at_once_by_anybody_and_the_one_before_is_gone(w
     assert files_of(world, person) == 1
     profile = (await world.of(person).get("/api/v1/user-profiles/me/")).data
     assert profile["avatar"] == second.data["avatar_url"]
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_of_pictures_that_come_at_once_one_stays(world: World) -> None:
+    for _ in range(5):
+        person = world.person()
+        shown = await asyncio.gather(*(show(world, person, picture((60 + side, 60))) for side in range(6)))
+        assert {one.status for one in shown} == {200}
+        assert (files_of(world, person), files_of(world, person, "erased")) == (1, 5)
+        last = (await world.of(person).get(ME)).body["avatar"]
+        assert (await world.anonymous.get(path_of(last))).status == 200
 
 
 @pytest.mark.gen_test
