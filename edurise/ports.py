@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -118,6 +118,16 @@ class Quotas(Protocol):
         self, session: Session, tenant_id: UUID, resource: str, amount: int, charge: Charge, until: datetime
     ) -> UUID:
         """Reserve ``amount`` until a time; returns the reservation. Raises Conflict (QUOTA_EXCEEDED)."""
+
+    def hold(
+        self, session: Session, tenant_id: UUID, resource: str, hold_id: UUID, least: int, spare: int, until: datetime
+    ) -> int:
+        """Let a reservation be of ``least``, and of some more up to ``spare`` where much is left; returns what it is
+        of."""
+
+    def prolong(self, session: Session, hold_ids: Collection[UUID], until: datetime) -> dict[UUID, int]:
+        """Let reservations last until a time; returns what their organizations have left, without those that expired
+        (system role)."""
 
     def settle(self, session: Session, hold_id: UUID, amount: int) -> None:
         """End a reservation: so much is used from now on. Raises NotFound, Conflict (QUOTA_EXCEEDED)."""

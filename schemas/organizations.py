@@ -88,6 +88,7 @@ class OrganizationPatch(StrictSchema):
     description = Text(max=5000, lines=True)
     primary_color = Text(pattern=COLOR, max=7)
     secondary_color = Text(pattern=COLOR, max=7)
+    currency = Text(pattern="[A-Z]{3}", max=3)
     timezone = Zone()
     language = Text(pattern=LANGUAGE, max=20)
     is_active = Bool()
@@ -192,7 +193,7 @@ class MemberOut(OutSchema):
 class LimitOut(OutSchema):
     """One resource of a plan."""
 
-    resource = Choice(["users", "courses", "storage_bytes", "downloads", "ai_questions"])
+    resource = Choice(["users", "courses", "storage_bytes", "downloads", "ai_questions", "sockets"])
     used = Int(max=INT8_MAX)
     limit = Int(max=INT8_MAX)
     remaining = Int(max=INT8_MAX)

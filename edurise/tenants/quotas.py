@@ -7,7 +7,7 @@ row, changed by a statement that refuses to pass the limit, always in the order 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ COURSES = "courses"
 AI_QUESTIONS = "ai_questions"
 SOCKETS = "sockets"
 DAILY = (DOWNLOADS, AI_QUESTIONS)
-_COUNTED = (USERS, COURSES, STORAGE)
+_COUNTED = (USERS, COURSES, STORAGE, SOCKETS)
 _SCOPES = ("organization", "course", "person")
 _MIB = 1024 * 1024
 _NO_LIMIT = 2**62
@@ -46,6 +46,20 @@ RETURNING used
 _CORRECT = text("""
 UPDATE quota_usage SET used = used + :amount
  WHERE tenant_id = :tenant AND resource = :resource AND scope = :scope AND subject_id = :subject
+""")
+_HELD = text("SELECT amount FROM quota_holds WHERE id = :id FOR UPDATE")
+_HOLD = text("""
+INSERT INTO quota_holds (id, tenant_id, resource, amount, expires_at)
+VALUES (:id, :tenant, :resource, :amount, :until)
+ON CONFLICT ON CONSTRAINT pk_quota_holds DO UPDATE SET amount = excluded.amount, expires_at = excluded.expires_at
+""")
+_PROLONGED = text("""
+WITH kept AS (UPDATE quota_holds SET expires_at = :until WHERE id = ANY(:ids) RETURNING id, tenant_id, resource)
+SELECT k.id, k.resource, o.plan, o.subdomain, q.used
+  FROM kept k
+  JOIN organizations o ON o.id = k.tenant_id
+  JOIN quota_usage q ON q.tenant_id = k.tenant_id AND q.resource = k.resource
+   AND q.scope = 'organization' AND q.subject_id = k.tenant_id
 """)
 _FORGET = text("DELETE FROM quota_usage WHERE resource >= :first AND resource < :before")
 
@@ -114,6 +128,43 @@ class PlanQuotas:
         hold = _ended(session, hold_id)
         if hold is not None:
             self.give_back(session, hold.tenant_id, hold.resource, hold.amount, hold.charge)
+
+    def hold(
+        self, session: Session, tenant_id: UUID, resource: str, hold_id: UUID, least: int, spare: int, until: datetime
+    ) -> int:
+        """Let a reservation, which begins with the first call, be of ``least`` and last until a time; returns what it
+        is of, which is less where the plan has less left.
+
+        Where much is left it grows by up to ``spare``, never by more than a quarter of what is left: the nearer the
+        limit, the less lies idle. Without ``spare`` what is held beyond ``least`` is given back. Raises NotFound where
+        more is wanted of a closed organization.
+        """
+        held: int = session.connection().execute(_HELD, {"id": hold_id}).scalar() or 0
+        wanted, one = least - held, _Counter("organization", tenant_id, 0)
+        if wanted > 0 or spare > 0:
+            (one,) = self._counters(session, tenant_id, resource, Charge())
+            used = session.connection().execute(_TAKE, _values(tenant_id, resource, one, 0)).scalar()  # and lock it
+            left = 0 if used is None else one.limit - used
+            wanted = max(0, min(left, max(wanted, min(spare, left // 4))))
+        if wanted:
+            _correct(session, tenant_id, resource, one, wanted)
+        amount = held + wanted
+        if amount:
+            values = {"id": hold_id, "tenant": tenant_id, "resource": resource, "amount": amount, "until": until}
+            session.connection().execute(_HOLD, values)
+        else:
+            session.connection().execute(delete(QuotaHold).where(QuotaHold.id == hold_id))
+        return amount
+
+    def prolong(self, session: Session, hold_ids: Collection[UUID], until: datetime) -> dict[UUID, int]:
+        """Let reservations last until a time; returns how much their organizations have left, by reservation, without
+        those that have expired (system role). One statement."""
+        found = rows(session, _PROLONGED, {"ids": list(hold_ids), "until": until})
+        left: dict[UUID, int] = {}
+        for row in found:
+            plan = self._limits.of(row["plan"], row["subdomain"])
+            left[row["id"]] = self._limits_by_scope(plan, row["resource"])["organization"] - row["used"]
+        return left
 
     def give_back(self, session: Session, tenant_id: UUID, resource: str, amount: int, charge: Charge) -> None:
         """What was settled once is used no more."""

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -21,6 +22,7 @@ from edurise.authz import Permission, Principal
 from edurise.errors import DomainError, Kind, Limited, Unauthenticated
 from edurise.identity import liveness
 from edurise.identity.tokens import Claims
+from edurise.tenants.queries import MAIN
 from handlers.callers import address
 from handlers.guards import guard_of
 from handlers.ws.frames import CLOSE_OF, Close, control_frame
@@ -140,17 +142,20 @@ class SocketHandler(WebSocketHandler):
             self._counted_at = self._time()
             self.who = self._principal(claims)
             self.hub.crowd.add(peer)
-            self._do(self._begin, None)
+            self._do(partial(self._begin, claims.tenant_id or MAIN), None)
 
-    async def _begin(self) -> None:
+    async def _begin(self, tenant_id: UUID) -> None:
         peer = self.peer
         if peer is None:
             return
         try:
             if peer.expires_at <= self.hub.now() and not await self.c.db.system(liveness.lives, peer.session_id):
                 raise Unauthenticated("TOKEN_EXPIRED")
-            await self.opened()
-            self._forget_query()
+            if await self.hub.places.take(peer, tenant_id):
+                await self.opened()
+                self._forget_query()
+            else:
+                peer.refuse(Close.TOO_MANY, "PLAN_LIMIT_REACHED")
         except DomainError as refused:
             if refused.kind in (Kind.OVERLOADED, Kind.UPSTREAM):
                 peer.shed(CLOSE_OF[refused.kind], refused.code)

@@ -22,6 +22,7 @@ from edurise.ports import ChannelEvent, Clock
 from handlers.ws.crowd import Crowd
 from handlers.ws.frames import Message, control_frame
 from handlers.ws.peer import Peer, Subscription
+from handlers.ws.places import Places
 from handlers.ws.stores import EPHEMERAL, Store, StoredChannels
 from handlers.ws.topic import Topic
 
@@ -95,7 +96,8 @@ class Hub:
         """Gaps that were filled from the database, since the start."""
         self.renumbered = 0
         """Channels whose followers had to load the state anew, since the start."""
-        self.each_tick: list[Callable[[], None]] = []
+        self.places = Places(c.db, self.spawn)
+        self.each_tick: list[Callable[[], None]] = [self.places.tick]
         """What else is done each second."""
         self.heard: dict[str, Callable[[ChannelEvent], None]] = {}
         """By kind of channel: who in this process is told of each event that a followed channel takes, in order."""
@@ -128,6 +130,7 @@ class Hub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.places.close()
         await self._listener.close()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -145,6 +148,7 @@ class Hub:
         peer.wire.gone()
         for name in list(peer.following):
             self.leave(peer, name)
+        self.places.give(peer)
         self.crowd.discard(peer)
 
     # Channels

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from handlers.ws.frames import Close, Message
+
+if TYPE_CHECKING:
+    from handlers.ws.places import Block
 
 
 class Sender(Protocol):
@@ -46,7 +49,7 @@ SESSION = Manner(flat=False, lasting=False)
 class Peer:
     """The sending side of a socket, whose session it belongs to, and what it follows."""
 
-    __slots__ = ("expires_at", "following", "heard", "manner", "session_id", "slot", "wire")
+    __slots__ = ("expires_at", "following", "heard", "manner", "place", "session_id", "slot", "wire")
 
     def __init__(self, wire: Sender, manner: Manner, session_id: UUID, expires_at: datetime) -> None:
         self.wire = wire
@@ -57,6 +60,8 @@ class Peer:
         self.heard = True
         """Whether anything came from the other side since the last ping."""
         self.slot = 0
+        self.place: Block | None = None
+        """What holds the place of this socket, once it has one."""
 
     @property
     def closed(self) -> bool:

@@ -48,6 +48,7 @@ SYSTEM_CALLS: dict[str, int] = {
     "edurise/tenants/directory.py": 1,
     "handlers/observing.py": 1,
     "handlers/ws/base.py": 1,
+    "handlers/ws/places.py": 2,
     "handlers/ws/register.py": 1,
     "handlers/ws/stores.py": 2,
 }

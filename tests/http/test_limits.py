@@ -36,7 +36,7 @@ async def test_limits_are_shown_before_they_are_reached(world: World, database: 
         found = await limits(small, administrator)
         assert found["users"] == {"resource": "users", "used": 2, "limit": 5, "remaining": 3, "is_near": False}
         assert (found["courses"]["used"], found["courses"]["limit"]) == (1, 10)
-        assert found.keys() == {"users", "courses", "storage_bytes", "downloads", "ai_questions"}
+        assert found.keys() == {"users", "courses", "storage_bytes", "downloads", "ai_questions", "sockets"}
         for _ in range(2):
             small.person(tenant_id=school)
         near = (await limits(small, administrator))["users"]

@@ -34,6 +34,8 @@ from edurise.config import Settings, read_settings
 from edurise.db import AfterCommit, Database, Urls
 from edurise.errors import Unauthenticated
 from edurise.identity.tokens import Claims
+from edurise.tenants.limits import UNLIMITED
+from edurise.tenants.quotas import PlanQuotas
 from handlers.ws import notifications, session
 from handlers.ws.hub import Hub
 from tests.harness.machine import own_database, redis_prefix, require
@@ -190,7 +192,7 @@ def clock() -> SetClock:
 
 @pytest.fixture
 def database(database_urls: Urls, clock: SetClock) -> Iterator[Database]:
-    found = Database(database_urls, clock, pool_size=4, system_pool_size=2)
+    found = Database(database_urls, clock, pool_size=4, system_pool_size=2, quotas=PlanQuotas(UNLIMITED))
     yield found
     found.close()
 
