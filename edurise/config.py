@@ -18,7 +18,7 @@ DEFAULT_SECRET = "embedded-mode-only-secret-0123456789abcdef"  # noqa: S105 - re
 
 _BY_PLAN = (
     *("storage_gb", "course_storage_gb", "person_storage_gb", "file_mb", "downloads_per_day"),
-    *("users", "courses", "plan_ai_questions", "sockets"),
+    *("users", "courses", "plan_ai_questions"),
 )
 
 
@@ -106,13 +106,11 @@ class Settings:
     users: Mapping[str, int]
     courses: Mapping[str, int]
     plan_ai_questions: Mapping[str, int]
-    sockets: Mapping[str, int]
     sealing_keys: tuple[str, ...]
     breached_passwords: Path | None
     google_client_id: str | None
     google_tokeninfo_url: str
     google_userinfo_url: str
-    oidc_private_hosts: bool
     deletion_grace_days: int
     upload_days: int
     trash_days: int
@@ -256,14 +254,13 @@ def _tutor(env: Env) -> dict[str, object]:
 
 def _accounts(env: Env) -> dict[str, object]:
     """``sealing_keys``: NAME:64 hexadecimal digits each; the first seals, all open. Without one a key is derived from
-    the secret. ``oidc_private_hosts`` lets identity providers be on private addresses, and plain http."""
+    the secret."""
     return {
         "sealing_keys": tuple(env.list("SEALING_KEYS", [])),
         "breached_passwords": env.path("BREACHED_PASSWORDS", None),
         "google_client_id": env.str("GOOGLE_CLIENT_ID", None),
         "google_tokeninfo_url": env.str("GOOGLE_TOKENINFO_URL", "https://oauth2.googleapis.com/tokeninfo"),
         "google_userinfo_url": env.str("GOOGLE_USERINFO_URL", "https://openidconnect.googleapis.com/v1/userinfo"),
-        "oidc_private_hosts": env.bool("OIDC_PRIVATE_HOSTS", False),
         "deletion_grace_days": env.int("DELETION_GRACE_DAYS", 14, validate=validate.Range(1, 90)),
     }
 
@@ -309,7 +306,6 @@ def _keeping(env: Env) -> dict[str, object]:
         "plan_ai_questions": env.dict(
             "PLAN_AI_QUESTIONS", {"basic": 1_000, "pro": 20_000, "enterprise": 500_000}, subcast_values=int
         ),
-        "sockets": env.dict("SOCKETS", {"basic": 2_000, "pro": 20_000, "enterprise": 200_000}, subcast_values=int),
         "upload_days": env.int("UPLOAD_DAYS", 2, validate=validate.Range(1, 30)),
         "trash_days": env.int("TRASH_DAYS", 30, validate=validate.Range(1)),
         "file_accesses_days": env.int("FILE_ACCESSES_DAYS", 400, validate=validate.Range(1)),

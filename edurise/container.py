@@ -288,7 +288,6 @@ def plan_limits(settings: Settings) -> Limits:
         users=settings.users,
         courses=settings.courses,
         ai_questions_per_day=settings.plan_ai_questions,
-        sockets=settings.sockets,
     )
 
 

@@ -24,7 +24,6 @@ class PlanLimits:
     users: int
     courses: int
     ai_questions_per_day: int
-    sockets: int
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Limits:
     users: Mapping[str, int]
     courses: Mapping[str, int]
     ai_questions_per_day: Mapping[str, int]
-    sockets: Mapping[str, int]
 
     def of(self, plan: str, subdomain: str) -> PlanLimits:
         """The limits of an organization of this plan and name."""
@@ -59,7 +57,6 @@ class Limits:
             users=choose(self.users),
             courses=choose(self.courses),
             ai_questions_per_day=choose(self.ai_questions_per_day),
-            sockets=choose(self.sockets),
         )
 
 
@@ -74,7 +71,6 @@ UNLIMITED = Limits(
     users=_BOUNDLESS,
     courses=_BOUNDLESS,
     ai_questions_per_day=_BOUNDLESS,
-    sockets=_BOUNDLESS,
 )
 """For what fills a database by itself: generators and measurements."""
 

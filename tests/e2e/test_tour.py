@@ -92,7 +92,7 @@ def test_the_tour_of_the_readme(checkout: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     parts = [part.strip().splitlines() for part in done.stdout.split(f"{BETWEEN}\n")[:-1]]
     prepared, login, found, refused, greeting, bought, told, listed = parts[:8]
-    studied, joined, taught, asked, kept, switched, left = parts[8:]
+    studied, joined, taught, asked, kept, switched, administered, exported, left = parts[8:]
     assert prepared == left == []
     assert login == ["Selin Kaya"]
     assert found == ["Python for People with Spreadsheets", "Riverside Academy", "49.0", "USD"]
@@ -114,6 +114,11 @@ def test_the_tour_of_the_readme(checkout: Path) -> None:
     assert "“" in "".join(asked), "the embedded tutor quotes"
     assert kept == ["Slice, zip, enumerate.", "1"]
     assert switched == ["Riverside Academy"]
+    assert [line.split()[0] for line in administered[:-2]] == [
+        *("users", "courses", "storage_bytes", "downloads", "ai_questions"),
+    ]
+    assert administered[-2:] == ["[]", "open"]
+    assert {"identity", "payments", "enrollments"} <= set(exported[0].split()), "sections"
 
 
 @pytest.mark.e2e
