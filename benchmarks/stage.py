@@ -113,6 +113,7 @@ class Stage:
             "EDU_USERS": f"basic={_NEVER}",
             "EDU_COURSES": f"basic={_NEVER}",
             "EDU_PLAN_AI_QUESTIONS": f"basic={_NEVER}",
+            "EDU_SOCKETS": f"basic={_NEVER}",
             "EDU_SENSITIVE_CALLS_PER_MIN": _NEVER,
             **HASHING,
             **more,

@@ -18,7 +18,7 @@ DEFAULT_SECRET = "embedded-mode-only-secret-0123456789abcdef"  # noqa: S105 - re
 
 _BY_PLAN = (
     *("storage_gb", "course_storage_gb", "person_storage_gb", "file_mb", "downloads_per_day"),
-    *("users", "courses", "plan_ai_questions"),
+    *("users", "courses", "plan_ai_questions", "sockets"),
 )
 
 
@@ -106,6 +106,7 @@ class Settings:
     users: Mapping[str, int]
     courses: Mapping[str, int]
     plan_ai_questions: Mapping[str, int]
+    sockets: Mapping[str, int]
     sealing_keys: tuple[str, ...]
     breached_passwords: Path | None
     google_client_id: str | None
@@ -306,6 +307,7 @@ def _keeping(env: Env) -> dict[str, object]:
         "plan_ai_questions": env.dict(
             "PLAN_AI_QUESTIONS", {"basic": 1_000, "pro": 20_000, "enterprise": 500_000}, subcast_values=int
         ),
+        "sockets": env.dict("SOCKETS", {"basic": 2_000, "pro": 20_000, "enterprise": 200_000}, subcast_values=int),
         "upload_days": env.int("UPLOAD_DAYS", 2, validate=validate.Range(1, 30)),
         "trash_days": env.int("TRASH_DAYS", 30, validate=validate.Range(1)),
         "file_accesses_days": env.int("FILE_ACCESSES_DAYS", 400, validate=validate.Range(1)),

@@ -288,6 +288,7 @@ def plan_limits(settings: Settings) -> Limits:
         users=settings.users,
         courses=settings.courses,
         ai_questions_per_day=settings.plan_ai_questions,
+        sockets=settings.sockets,
     )
 
 

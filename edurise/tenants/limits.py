@@ -24,6 +24,7 @@ class PlanLimits:
     users: int
     courses: int
     ai_questions_per_day: int
+    sockets: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Limits:
     users: Mapping[str, int]
     courses: Mapping[str, int]
     ai_questions_per_day: Mapping[str, int]
+    sockets: Mapping[str, int]
 
     def of(self, plan: str, subdomain: str) -> PlanLimits:
         """The limits of an organization of this plan and name."""
@@ -57,6 +59,7 @@ class Limits:
             users=choose(self.users),
             courses=choose(self.courses),
             ai_questions_per_day=choose(self.ai_questions_per_day),
+            sockets=choose(self.sockets),
         )
 
 
@@ -71,6 +74,7 @@ UNLIMITED = Limits(
     users=_BOUNDLESS,
     courses=_BOUNDLESS,
     ai_questions_per_day=_BOUNDLESS,
+    sockets=_BOUNDLESS,
 )
 """For what fills a database by itself: generators and measurements."""
 

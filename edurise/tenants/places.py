@@ -1,4 +1,4 @@
-"""Places of sockets as one process holds them: a reservation of an organization's plan, for as long as it is renewed."""
+"""Places of sockets as one process holds them: a reservation of an organization's plan, while it is renewed."""
 
 from __future__ import annotations
 

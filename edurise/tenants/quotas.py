@@ -29,6 +29,7 @@ DOWNLOADS = "downloads"
 USERS = "users"
 COURSES = "courses"
 AI_QUESTIONS = "ai_questions"
+SOCKETS = "sockets"
 DAILY = (DOWNLOADS, AI_QUESTIONS)
 _COUNTED = (USERS, COURSES, STORAGE, SOCKETS)
 _SCOPES = ("organization", "course", "person")
@@ -278,7 +279,7 @@ class PlanQuotas:
                 "course": plan.course_storage_bytes,
                 "person": plan.person_storage_bytes,
             }
-        counted = {USERS: plan.users, COURSES: plan.courses}
+        counted = {USERS: plan.users, COURSES: plan.courses, SOCKETS: plan.sockets}
         if resource not in counted:
             raise ValueError(f"nothing limits {resource}")
         return {"organization": counted[resource]}
