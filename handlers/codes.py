@@ -71,6 +71,7 @@ _CODES: Mapping[Kind, tuple[str, ...]] = {
         "COURSE_FULL",
         "COURSE_IS_FREE",
         "COURSE_NOT_ON_SALE",
+        "CURRENCY_STAYS",
         "DIRECT_UPLOAD_UNAVAILABLE",
         "EMAIL_TAKEN",
         "ENROLLMENT_ERROR",

@@ -45,6 +45,7 @@ def create(session: Session, who: Principal, data: dict[str, Any], key: str | No
         if repeated.idempotency_digest != digest:
             raise Conflict("IDEMPOTENCY_KEY_REUSED")
         return False, _view(session, repeated.id)
+    quotas(session).use(session, who.tenant, COURSES)  # first: while the counter is held no currency is changed
     organization = tenants.organization(session, who.tenant)
     if organization is None:
         raise NotFound("ORGANIZATION_NOT_FOUND")
@@ -69,7 +70,6 @@ def create(session: Session, who: Principal, data: dict[str, Any], key: str | No
     _fill(session, course, data)
     _publication(session, who, course, data, reviewed=organization["course_review"])
     flush_unique(session, on="uq_courses_tenant_id_instructor_id_idempotency_key", raises=Retry)
-    quotas(session).use(session, who.tenant, COURSES)
     memberships.stand(session, who.tenant, course.id, who.person, "staff")
     audit.write(session, who, "course.created", "course", course.id)
     return True, _view(session, course.id)

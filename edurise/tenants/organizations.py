@@ -15,8 +15,10 @@ from edurise.authz import Grade, Principal
 from edurise.db import first, flush_unique, moment, quotas
 from edurise.entering import stand
 from edurise.errors import Conflict, Forbidden, Invalid, NotFound, Problem
+from edurise.ports import Charge
 from edurise.tenants import queries, settings
 from edurise.tenants.models import Organization
+from edurise.tenants.quotas import COURSES
 
 RESERVED = frozenset(
     (
@@ -47,15 +49,17 @@ def found(session: Session, who: Principal, data: Mapping[str, Any]) -> dict[str
 
 
 def change(session: Session, who: Principal, tenant_id: UUID, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Change any organization, its plan and whether it is open included (system role); returns it.
+    """Change any organization, its plan, its currency and whether it is open included (system role); returns it.
 
-    Raises NotFound, Conflict (SUBDOMAIN_TAKEN, MAIN_STAYS), Invalid for a reserved subdomain.
+    Raises NotFound, Conflict (SUBDOMAIN_TAKEN, MAIN_STAYS, CURRENCY_STAYS), Invalid for a reserved subdomain.
     """
     changed = session.scalars(select(Organization).where(Organization.id == tenant_id).with_for_update()).one_or_none()
     if changed is None:
         raise NotFound("ORGANIZATION_NOT_FOUND")
     if tenant_id == queries.MAIN and (data.get("is_active") is False or "subdomain" in data):
         raise Conflict("MAIN_STAYS")
+    if data.get("currency", changed.currency) != changed.currency:
+        _refuse_priced(session, tenant_id)
     _fill(changed, data)
     changed.updated_at = moment(session)
     flush_unique(session, on="uq_organizations_subdomain", raises=_TAKEN)
@@ -143,6 +147,16 @@ def _stay_inside(session: Session, who: Principal) -> None:
         raise Forbidden("EMAIL_NOT_VERIFIED")
     if standing.has(Grade.UNPROVEN):
         raise Forbidden("OTP_REQUIRED")
+
+
+def _refuse_priced(session: Session, tenant_id: UUID) -> None:
+    """Raises Conflict (CURRENCY_STAYS) where there are courses, whose prices are in it. Who adds the first one waits
+    for the counter that is held here."""
+    counted = quotas(session)
+    counted.use(session, tenant_id, COURSES, 0, beyond=True)
+    (courses,) = counted.state(session, tenant_id, COURSES, Charge())
+    if courses.used:
+        raise Conflict("CURRENCY_STAYS")
 
 
 def _told(stored: Mapping[str, Any]) -> dict[str, Any]:

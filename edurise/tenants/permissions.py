@@ -16,7 +16,7 @@ class Organizations:
     """Organizations: the platform founds and closes them, their administrators furnish them."""
 
     FOUND = permission("organizations.found", Grade.PLATFORM, fresh=True)
-    CHANGE = permission("organizations.change", Grade.PLATFORM)
+    CHANGE = permission("organizations.change", Grade.PLATFORM, fresh=True)
     CLOSE = permission("organizations.close", Grade.PLATFORM, fresh=True)
     FURNISH = permission("organizations.furnish", Grade.ADMINISTRATOR, Grade.PLATFORM)
     MEMBERS = permission("organizations.members", Grade.ADMINISTRATOR, Grade.PLATFORM)

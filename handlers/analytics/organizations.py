@@ -82,7 +82,7 @@ class OrganizationHandler(RestHandler):
         tags=TAGS,
         body=OrganizationPatch,
         out=FiguredOrganizationOut,
-        errors=["SUBDOMAIN_TAKEN", "MAIN_STAYS"],
+        errors=["SUBDOMAIN_TAKEN", "MAIN_STAYS", "CURRENCY_STAYS", "STEP_UP_REQUIRED"],
     )
     async def patch(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.reply(200, await managing.change(self.c, self.who, id, self.body(OrganizationPatch)))

@@ -146,7 +146,9 @@ async def test_the_student_is_told_by_row_frame_and_mail(
     assert sorted(one["type"] for one in rows) == ["course_enrollment", "payment_settled", "welcome"]
     assert dict(books.receipts()) == dict.fromkeys(books.settled_events(), 1)
     ours = [mail for mail in books.mails() if mail["To"] == STUDENT]
-    assert len(ours) == len({mail["Message-ID"] for mail in ours}) == 3  # the welcome, the confirmation of the address, the receipt
+    assert (
+        len(ours) == len({mail["Message-ID"] for mail in ours}) == 3
+    )  # the welcome, the confirmation of the address, the receipt
     assert "Harvesting Ocean Waves" in ours[-1].get_body(("plain",)).get_content()
     assert books.channels_with_gaps() == []
 

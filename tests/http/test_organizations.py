@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +14,10 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from edurise.audit import AuditEntry
+from edurise.authz import Principal
+from edurise.errors import Conflict
 from edurise.identity.models import Person
+from edurise.tenants import organizations
 from edurise.tenants.queries import MAIN
 from tests.harness.client import Answer, Client
 from tests.harness.counting import statements
@@ -117,6 +123,46 @@ async def test_the_platform_s_own_organization_stays(world: World) -> None:
     for verb, body in (("DELETE", None), ("PATCH", {"is_active": False}), ("PATCH", {"subdomain": "elsewhere"})):
         refused = await root.call(verb, f"{ROOT}/{MAIN}/", body)
         assert (refused.status, refused.code) == (409, "MAIN_STAYS")
+
+
+@pytest.mark.gen_test
+async def test_a_currency_stays_once_there_is_a_course(world: World) -> None:
+    school = world.organization()
+    root, teacher = platform(world), world.person("teacher", school)
+    changed = await root.patch(f"{ROOT}/{school}/", {"currency": "JPY"})
+    assert (changed.status, changed.data["currency"]) == (200, "JPY")
+    course = world.course(teacher, price=Decimal(900))
+    assert course["currency"] == "JPY"
+    refused = await root.patch(f"{ROOT}/{school}/", {"currency": "EUR", "name": "Another"})
+    assert (refused.status, refused.code) == (409, "CURRENCY_STAYS")
+    same = await root.patch(f"{ROOT}/{school}/", {"currency": "JPY", "name": "Another"})
+    assert (same.status, same.data["name"]) == (200, "Another")
+
+
+@pytest.mark.gen_test
+async def test_no_first_course_is_priced_in_a_currency_that_is_being_changed(world: World) -> None:
+    root = Principal()
+    for _ in range(5):
+        school = world.organization()
+        teacher = world.person("teacher", school)
+        ready = threading.Barrier(2)
+
+        def make(teacher: Someone = teacher, ready: threading.Barrier = ready) -> str:
+            ready.wait(10)
+            currency: str = world.course(teacher, price=Decimal(9))["currency"]
+            return currency
+
+        def change(school: UUID = school, ready: threading.Barrier = ready) -> None:
+            ready.wait(10)
+            with contextlib.suppress(Conflict):
+                world.c.db.system_sync(lambda session: organizations.change(session, root, school, {"currency": "EUR"}))
+
+        with ThreadPoolExecutor(2) as threads:
+            made, changed = threads.submit(make), threads.submit(change)
+            changed.result()
+            priced = made.result()
+        shown = (await world.anonymous.get(f"{ROOT}/{school}/")).data
+        assert shown["currency"] == priced
 
 
 @pytest.mark.gen_test
