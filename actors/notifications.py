@@ -14,7 +14,8 @@ from edurise.enrollments.events import CourseEnrolled
 from edurise.errors import NotFound
 from edurise.files.events import FileInspected
 from edurise.identity import queries as people
-from edurise.identity.events import PersonRegistered, TeacherApproved
+from edurise.identity.events import IdentityLinkAsked, PersonRegistered, TeacherApproved
+from edurise.identity.identities import PURPOSE as LINK_IDENTITY
 from edurise.notifications import mails, service
 from edurise.notifications.ports import Mail
 from edurise.outbox import Event
@@ -97,6 +98,14 @@ async def welcome(c: Container, event: PersonRegistered, hop: DeliveryHop) -> No
 async def mail_a_welcome(c: Container, event: PersonRegistered, hop: DeliveryHop) -> None:
     """A first e-mail."""
     await _mail(c, event, hop, event.person_id, "welcome", "/courses", {})
+
+
+@actor(on=IdentityLinkAsked, fatal=(NotFound,))
+async def mail_an_identity_link(c: Container, event: IdentityLinkAsked, hop: DeliveryHop) -> None:
+    """Whether an account elsewhere is theirs; its token is made here, and stored nowhere."""
+    params = {"organization": await hop(tenants.name_of)}
+    path = f"/auth/link?token={c.mail_links.token(LINK_IDENTITY, event.link_id)}"
+    await _mail(c, event, hop, event.person_id, "identity_link", path, params)
 
 
 @actor(on=FileInspected, fatal=(NotFound,))

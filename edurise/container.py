@@ -17,9 +17,11 @@ from edurise.adapters.clamav_scanner import ClamAvScanner
 from edurise.adapters.clock import SystemClock
 from edurise.adapters.embedded_tutor import EmbeddedTutor
 from edurise.adapters.folder_mailer import FolderMailer
+from edurise.adapters.google_accounts import GoogleOverHttp
 from edurise.adapters.limiters import RedisLimiter
 from edurise.adapters.magic_detector import MagicDetector
 from edurise.adapters.no_scanner import NoScanner
+from edurise.adapters.oidc_client import OidcClient
 from edurise.adapters.openai_tutor import OpenAITutor
 from edurise.adapters.pillow_pictures import PillowPictures
 from edurise.adapters.readiness import Readiness
@@ -40,7 +42,7 @@ from edurise.files.keeping import Keeping
 from edurise.files.links import LinkSigner
 from edurise.files.ports import Detector, FileStore, Pictures, Purger, Scanner
 from edurise.identity import keys, sessions
-from edurise.identity.ports import PasswordHasher
+from edurise.identity.ports import GoogleAccounts, OpenIdClient, PasswordHasher
 from edurise.identity.tokens import Tokens
 from edurise.mail_links import MailLinks
 from edurise.notifications.ports import Mailer
@@ -89,6 +91,8 @@ class Container:
     tokens: Tokens
     lifetimes: sessions.Lifetimes
     hasher: PasswordHasher
+    openid: OpenIdClient
+    google: GoogleAccounts | None
     gateways: Mapping[str, PaymentGateway]
     mailer: Mailer
     announcer: RedisAnnouncer
@@ -127,6 +131,9 @@ class Container:
         await self.pictures.close()
         await self.answers.close()
         await self.tutor.close()
+        await self.openid.close()
+        if self.google is not None:
+            await self.google.close()
         await self.announcer.close()
         await self.streams.close()
         await self.readiness.close()
@@ -166,6 +173,8 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
             parallelism=settings.argon2_parallelism,
             workers=settings.hash_workers,
         ),
+        openid=OidcClient(clock, private_hosts=settings.oidc_private_hosts),
+        google=_google(settings, clock),
         gateways=_gateways(settings),
         mailer=_mailer(settings, clock),
         announcer=announcer,
@@ -218,6 +227,13 @@ def _gateways(settings: Settings) -> dict[str, PaymentGateway]:
         )
         return {"stripe": stripe}
     return {"stripe": SandboxGateway(derive(settings.secret_key, "sandbox-gateway"))}
+
+
+def _google(settings: Settings, clock: Clock) -> GoogleAccounts | None:
+    if not settings.google_client_id:
+        return None
+    urls = (settings.google_tokeninfo_url, settings.google_userinfo_url)
+    return GoogleOverHttp(settings.google_client_id, *urls, clock)
 
 
 def _vault(settings: Settings) -> Vault:

@@ -21,7 +21,7 @@ from handlers.files import downloads as file_downloads
 from handlers.files import sharing as file_sharing
 from handlers.files import uploads as file_uploads
 from handlers.guards import check_all
-from handlers.identity import accounts, applications
+from handlers.identity import accounts, applications, elsewhere, providers
 from handlers.observing import Observer
 from handlers.organizations import choosing
 from handlers.refusals import RefusingHandler
@@ -35,7 +35,7 @@ from handlers.ws.register import Register
 
 VERSION = "0.1.0"
 _FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct)
-_ACCOUNTS = (accounts, applications)
+_ACCOUNTS = (accounts, applications, elsewhere, providers)
 _ORGANIZATIONS = (choosing,)
 _REST = (health, docs, *_ACCOUNTS, *_ORGANIZATIONS, *_FILES, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)

@@ -17,3 +17,11 @@ class Applications:
 
     LIST = permission("applications.list", Grade.PERSON)
     DECIDE = permission("applications.decide", Grade.ADMINISTRATOR, Grade.PLATFORM)
+
+
+class Providers:
+    """Identity providers of an organization. Whoever names one decides who is let in, so changes ask for a recent
+    second factor of those who have one."""
+
+    SEE = permission("providers.see", Grade.ADMINISTRATOR, Grade.PLATFORM)
+    CHANGE = permission("providers.change", Grade.ADMINISTRATOR, Grade.PLATFORM, fresh=True)

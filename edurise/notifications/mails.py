@@ -32,6 +32,7 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "course_enrolled": frozenset({"name", "link", "course"}),
     "payment_settled": frozenset({"name", "link", "course", "amount_minor", "currency", "payment_id"}),
     "teacher_approved": frozenset({"name", "link", "organization"}),
+    "identity_link": frozenset({"name", "link", "organization"}),
 }
 
 
