@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,15 @@ from tests.harness.object_storage import OwnSeaweed
 from tests.harness.services import scratch
 from tests.harness.world import World
 from tests.harness.worlds import running
+from tests.simulators.google import CLIENT_ID, GoogleSimulator
 
 OBJECT_STORAGE_PORT = 23000
+GOOGLE_PORT = 22310
+
+
+def worker_number() -> int:
+    """Which of xdist's processes this is."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +59,7 @@ def database() -> Iterator[DatabaseUrls]:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of a test process: cheap hashes, wide limits, a sandbox gateway and mail to a folder."""
     folder: Path = tmp_path_factory.mktemp("data")
+    google = GOOGLE_PORT + worker_number()
     return read_settings(
         {
             "EDU_MODE": "test",
@@ -63,6 +72,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "EDU_PUBLIC_READS_PER_MIN": "1000000",
             "EDU_SENSITIVE_CALLS_PER_MIN": "1000000",
             "EDU_CACHE_S": "0",
+            "EDU_OIDC_PRIVATE_HOSTS": "true",
+            "EDU_GOOGLE_CLIENT_ID": CLIENT_ID,
+            "EDU_GOOGLE_TOKENINFO_URL": f"http://127.0.0.1:{google}/tokeninfo",
+            "EDU_GOOGLE_USERINFO_URL": f"http://127.0.0.1:{google}/userinfo",
         }
     )
 
@@ -71,8 +84,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def object_storage() -> Iterator[OwnSeaweed]:
     """A real S3, one for each test process."""
     require("weed")
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    with scratch() as directory, OwnSeaweed(directory, OBJECT_STORAGE_PORT + 10 * number) as running:
+    with scratch() as directory, OwnSeaweed(directory, OBJECT_STORAGE_PORT + 10 * worker_number()) as running:
         yield running
 
 
@@ -81,3 +93,12 @@ def world(io_loop: IOLoop, database: DatabaseUrls, settings: Settings) -> Iterat
     """A running web process inside this one."""
     with running(io_loop, database, settings) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def google(io_loop: IOLoop, world: World) -> Iterator[GoogleSimulator]:
+    """The Google of this test process, where the settings say it is."""
+    found = GoogleSimulator(world.clock)
+    io_loop.run_sync(partial(found.start, GOOGLE_PORT + worker_number()))
+    yield found
+    io_loop.run_sync(found.stop)
