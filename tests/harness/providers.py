@@ -6,8 +6,6 @@ import contextlib
 import re
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -58,10 +56,10 @@ class OwnProvider(OwnService):
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/.well-known/openid-configuration", timeout=5) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
+            found = httpx.get(f"{self.url}/.well-known/openid-configuration", timeout=5, trust_env=False)
+        except httpx.HTTPError:
             return False
+        return found.status_code == 200
 
     def _is_ours(self) -> bool:
         return f"listening as {self.url}" in self.log.read_text()
