@@ -19,6 +19,7 @@ from edurise.identity.events import (
     EmailChangeAsked,
     EmailChanged,
     EmailVerificationAsked,
+    IdentityLinkAsked,
     PasswordChanged,
     PasswordResetAsked,
     RecoveryCodeUsed,
@@ -27,6 +28,8 @@ from edurise.identity.events import (
 )
 from edurise.identity.flows.addresses import SEALED_FOR as ADDRESS
 from edurise.identity.flows.passwords import SEALED_FOR as RESET
+from edurise.identity.identities import PURPOSE as LINK_IDENTITY
+from edurise.tenants import queries as tenants
 
 
 @actor(on=EmailVerificationAsked, fatal=(NotFound,))
@@ -66,6 +69,15 @@ async def mail_a_change(c: Container, event: EmailChangeAsked, hop: DeliveryHop)
         to = await _person(hop, event.person_id) | {"email": email}
         token = c.mail_links.token("change_email", event.id)
         await send(c, event, "change_email", to, f"/auth/confirm-email?token={token}", {})
+    await hop.finish()
+
+
+@actor(on=IdentityLinkAsked, fatal=(NotFound,))
+async def mail_an_identity_link(c: Container, event: IdentityLinkAsked, hop: DeliveryHop) -> None:
+    """Whether an account at an organization's identity provider is theirs."""
+    to = await _person(hop, event.person_id)
+    path = f"/auth/link?token={c.mail_links.token(LINK_IDENTITY, event.link_id)}"
+    await send(c, event, "identity_link", to, path, {"organization": await hop(tenants.name_of)})
     await hop.finish()
 
 

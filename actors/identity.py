@@ -8,7 +8,7 @@ import structlog
 
 from actors.schedule import job
 from edurise.container import Container
-from edurise.identity import keys, mailed, sessions
+from edurise.identity import identities, keys, mailed, sessions, sign_ins
 
 LOG = structlog.get_logger("jobs")
 
@@ -32,3 +32,10 @@ async def retire_signing_keys(c: Container) -> None:
     retired = await c.db.system(keys.retire, outlived)
     if retired:
         LOG.info("signing keys retired", kids=retired)
+
+
+@job(every_s=3600)
+async def forget_unfinished_sign_ins(c: Container) -> None:
+    """Ways to a provider that lead nowhere any more, and accounts elsewhere that nobody confirmed."""
+    await c.db.system(sign_ins.forget_expired)
+    await c.db.system(identities.forget_unlinked)

@@ -109,6 +109,7 @@ class Settings:
     sockets: Mapping[str, int]
     sealing_keys: tuple[str, ...]
     breached_passwords: Path | None
+    oidc_private_hosts: bool
     google_client_id: str | None
     google_tokeninfo_url: str
     google_userinfo_url: str
@@ -255,10 +256,11 @@ def _tutor(env: Env) -> dict[str, object]:
 
 def _accounts(env: Env) -> dict[str, object]:
     """``sealing_keys``: NAME:64 hexadecimal digits each; the first seals, all open. Without one a key is derived from
-    the secret."""
+    the secret. ``oidc_private_hosts`` lets identity providers be on private addresses, and plain http."""
     return {
         "sealing_keys": tuple(env.list("SEALING_KEYS", [])),
         "breached_passwords": env.path("BREACHED_PASSWORDS", None),
+        "oidc_private_hosts": env.bool("OIDC_PRIVATE_HOSTS", False),
         "google_client_id": env.str("GOOGLE_CLIENT_ID", None),
         "google_tokeninfo_url": env.str("GOOGLE_TOKENINFO_URL", "https://oauth2.googleapis.com/tokeninfo"),
         "google_userinfo_url": env.str("GOOGLE_USERINFO_URL", "https://openidconnect.googleapis.com/v1/userinfo"),

@@ -23,6 +23,7 @@ from edurise.adapters.google_accounts import GoogleAccounts, NoGoogle
 from edurise.adapters.limiters import RedisLimiter
 from edurise.adapters.magic_detector import MagicDetector
 from edurise.adapters.no_scanner import NoScanner
+from edurise.adapters.oidc_client import OidcClient
 from edurise.adapters.openai_tutor import OpenAITutor
 from edurise.adapters.password_judge import ZxcvbnJudge
 from edurise.adapters.pillow_pictures import PillowPictures
@@ -47,7 +48,7 @@ from edurise.files.keeping import Keeping
 from edurise.files.links import LinkSigner
 from edurise.files.ports import Detector, FileStore, Pictures, Purger, Scanner
 from edurise.identity import keys, sessions
-from edurise.identity.ports import Devices, Google, OneTimeCodes, PasswordHasher, PasswordJudge, QrCodes
+from edurise.identity.ports import Devices, Google, OneTimeCodes, OpenIdClient, PasswordHasher, PasswordJudge, QrCodes
 from edurise.identity.tokens import Tokens
 from edurise.mail_links import MailLinks
 from edurise.notifications.ports import Mailer
@@ -101,6 +102,7 @@ class Container:
     codes: OneTimeCodes
     qr_codes: QrCodes
     google: Google
+    openid: OpenIdClient
     sheets: Sheets
     gateways: Mapping[str, PaymentGateway]
     mailer: Mailer
@@ -141,6 +143,9 @@ class Container:
         await self.pictures.close()
         await self.answers.close()
         await self.tutor.close()
+        await self.openid.close()
+        if self.google is not None:
+            await self.google.close()
         await self.announcer.close()
         await self.streams.close()
         await self.readiness.close()
@@ -188,6 +193,7 @@ def build(settings: Settings, urls: Urls, redis_url: str, clock: Clock | None = 
         codes=TotpCodes(),
         qr_codes=SvgQrCodes(),
         google=_google(settings),
+        openid=OidcClient(clock, private_hosts=settings.oidc_private_hosts),
         sheets=SheetWriter(),
         gateways=_gateways(settings),
         mailer=_mailer(settings, clock),

@@ -23,7 +23,17 @@ from handlers.files import downloads as file_downloads
 from handlers.files import sharing as file_sharing
 from handlers.files import uploads as file_uploads
 from handlers.guards import check_all
-from handlers.identity import accounts, addresses, elsewhere, invitations, passwords, people, profiles, second_factor
+from handlers.identity import (
+    accounts,
+    addresses,
+    elsewhere,
+    invitations,
+    passwords,
+    people,
+    profiles,
+    providers,
+    second_factor,
+)
 from handlers.identity import keys as signing_keys
 from handlers.identity import sessions as own_sessions
 from handlers.observing import Observer
@@ -40,7 +50,7 @@ from handlers.ws.register import Register
 VERSION = "0.1.0"
 _FILES = (file_uploads, file_sharing, file_bulk, file_categories, file_downloads, tus, direct, applications, pictures)
 _OWN = (accounts, passwords, addresses, second_factor, own_sessions, signing_keys, profiles, privacy)
-_ACCOUNTS = (*_OWN, elsewhere, people, invitations)
+_ACCOUNTS = (*_OWN, elsewhere, providers, people, invitations)
 _ORGANIZATIONS = (choosing, managing, figured_organizations, figured_profiles)
 _REST = (health, docs, *_ACCOUNTS, *_ORGANIZATIONS, *_FILES, courses, enrollments, payments, notifications, ai, live)
 _SOCKETS = (notifications_door, class_doors, tutor_socket, session_socket)

@@ -9,13 +9,10 @@ from typing import Any
 from unicodedata import normalize
 from urllib.parse import urlsplit
 
-import idna
-
 from edurise import money
+from edurise.identity import mailboxes
 from schemas.fields import JsonSchema, Plain, refuse
 
-# The local part as browsers and RFC 5321 write it, unquoted, with letters beyond ASCII (RFC 6531).
-_LOCAL = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\"(),:;<>@\[\\\].]+(?:\.[^\s\x00-\x1f\x7f-\x9f\"(),:;<>@\[\\\].]+)*")
 _INSTANT = re.compile(
     r"(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))[Tt ]"
     r"((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?)([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?",
@@ -38,17 +35,9 @@ class Email(Plain[str]):
             refuse("not_text")
         if len(value) > 254:
             refuse("too_long", max=254)
-        local, at, domain = normalize("NFC", value.strip()).rpartition("@")
-        if not at or len(local) > 64 or not _LOCAL.fullmatch(local) or "." not in domain:
+        address = mailboxes.normal(value)
+        if address is None:
             refuse("not_an_email")
-        try:
-            local.encode()
-            ascii_domain = idna.encode(domain, uts46=True, std3_rules=True).decode().lower()
-        except (UnicodeError, ValueError):
-            refuse("not_an_email")
-        address = f"{local}@{ascii_domain}"
-        if len(address) > 254:
-            refuse("too_long", max=254)
         return address
 
     def json_schema(self) -> JsonSchema:

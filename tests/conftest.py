@@ -19,6 +19,7 @@ from tests.harness.object_storage import OwnSeaweed
 from tests.harness.services import scratch
 from tests.harness.world import World
 from tests.harness.worlds import running
+from tests.simulators.oidc import OidcSimulator, Plan
 
 OBJECT_STORAGE_PORT = 23000
 
@@ -63,6 +64,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "EDU_PUBLIC_READS_PER_MIN": "1000000",
             "EDU_SENSITIVE_CALLS_PER_MIN": "1000000",
             "EDU_CACHE_S": "0",
+            "EDU_OIDC_PRIVATE_HOSTS": "true",
             "EDU_USERS": "basic=500,pro=10000,enterprise=1000000,main=1000000",  # where a whole run's people gather
         }
     )
@@ -82,3 +84,20 @@ def world(io_loop: IOLoop, database: DatabaseUrls, settings: Settings) -> Iterat
     """A running web process inside this one."""
     with running(io_loop, database, settings) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def identity_provider(io_loop: IOLoop, world: World) -> Iterator[OidcSimulator]:
+    """A provider of OpenID Connect, on a free port."""
+    found = OidcSimulator(world.clock)
+    io_loop.run_sync(found.start)
+    yield found
+    io_loop.run_sync(found.stop)
+
+
+@pytest.fixture
+def sim(identity_provider: OidcSimulator, world: World) -> OidcSimulator:
+    """An identity provider that does nothing wrong until ``plan`` says so, and of which nothing is remembered."""
+    identity_provider.plan = Plan()
+    world.c.openid._issuers.clear()
+    return identity_provider

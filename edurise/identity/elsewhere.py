@@ -44,12 +44,12 @@ def let_in(session: Session, who: Principal, vouched: Vouched, tenant_id: UUID, 
     found = session.scalar(select(Person).where(Person.email_key == func.lower(vouched.email)).with_for_update())
     if found is None:
         person_id = _registered(session, vouched, tenant_id, language)
-    elif not found.is_active:
-        raise Invalid("GOOGLE_REFUSED")
+    elif not found.is_active or (found.email_verified_at is None and found.is_platform_admin):
+        raise Invalid("GOOGLE_REFUSED")  # a platform administrator's second factor is not thrown away for an address
     else:
         person_id = found.id
         if found.email_verified_at is None:
-            _take_back(session, who, found, life)
+            take_back(session, who, found, life)
     _link(session, who, vouched, person_id)
     return person_id
 
@@ -64,6 +64,8 @@ def _known(session: Session, vouched: Vouched) -> ExternalIdentity | None:
 
 
 def _registered(session: Session, vouched: Vouched, tenant_id: UUID, language: str) -> UUID:
+    if vouched.email is None:
+        raise Invalid("GOOGLE_REFUSED")
     new = service.NewPerson(vouched.email, vouched.first_name, vouched.last_name, language=language)
     tenant_id = _taking_in(session, tenant_id)
     try:
@@ -82,14 +84,19 @@ def _taking_in(session: Session, tenant_id: UUID) -> UUID:
     return tenant_id if open_to_all else tenants.MAIN
 
 
-def _take_back(session: Session, who: Principal, person: Person, life: Lifetimes) -> None:
-    """Whoever had this account without having shown that the address is theirs, has it no more."""
+def take_back(session: Session, who: Principal, person: Person, life: Lifetimes, but: UUID | None = None) -> None:
+    """Whoever had this account without having shown that the address is theirs, has it no more: password, sessions,
+    second factor, open links and accounts elsewhere, except ``but``, are gone.
+
+    They may have registered it to wait for its owner ("pre-hijacking", Sudhodanan and Paverd, USENIX Security 2022).
+    """
     acting = Principal(user_id=person.id, ip=who.ip, user_agent=who.user_agent)
     passwords.take_away(session, person.id)
     devices.revoke_all(session, person.id, life)
     factors.take_away(session, acting, person.id)
     mailed.void(session, person.id, "reset_password", "verify_email", "change_email", "link_identity")
-    session.execute(delete(ExternalIdentity).where(ExternalIdentity.person_id == person.id))
+    others = (ExternalIdentity.person_id == person.id, ExternalIdentity.id.is_distinct_from(but))
+    session.execute(delete(ExternalIdentity).where(*others))
     person.token_version += 1
     audit.write(session, acting, "account.taken_back", "person", person.id)
 
@@ -105,7 +112,7 @@ def _link(session: Session, who: Principal, vouched: Vouched, person_id: UUID) -
             tenant_id=None,
             issuer=vouched.issuer,
             subject=vouched.subject,
-            email=vouched.email,
+            email=vouched.email or "",
             linked_at=now,
             created_at=now,
             used_at=now,

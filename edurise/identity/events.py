@@ -119,3 +119,13 @@ class RecoveryCodeUsed(Event):
 
     topic: ClassVar[str] = "identity.recovery_code_used.v1"
     person_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityLinkAsked(Event):
+    """An organization's identity provider vouched for an address that an account has; its person is asked by mail
+    whether the two belong together."""
+
+    topic: ClassVar[str] = "identity.identity_link_asked.v1"
+    link_id: UUID
+    person_id: UUID

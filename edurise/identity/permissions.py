@@ -43,3 +43,11 @@ class People:
     EXPORT = permission("people.export", Grade.ADMINISTRATOR, Grade.PLATFORM, fresh=True)
     RESET_FACTOR = permission("people.reset_factor", Grade.PLATFORM, fresh=True)
     EVERYBODY = permission("people.everybody", Grade.PLATFORM)
+
+
+class Providers:
+    """Identity providers of an organization. Whoever names one decides who is let in, so changes ask for a recent
+    second factor of those who have one."""
+
+    SEE = permission("providers.see", Grade.ADMINISTRATOR, Grade.PLATFORM)
+    CHANGE = permission("providers.change", Grade.ADMINISTRATOR, Grade.PLATFORM, fresh=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -56,14 +56,64 @@ class QrCodes(Protocol):
 
 
 @dataclass(frozen=True)
+class Relying:
+    """How this installation is known to a provider. ``client_secret`` is None for a public client."""
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """What goes along to the authorization endpoint. ``challenge`` is the S256 of the verifier (RFC 7636)."""
+
+    redirect_uri: str
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    challenge: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Return:
+    """What came back by the browser, and what was kept for it. ``issuer`` is the answer's ``iss`` (RFC 9207)."""
+
+    redirect_uri: str
+    code: str = field(repr=False)
+    verifier: str = field(repr=False)
+    nonce: str = field(repr=False)
+    issuer: str | None = None
+
+
+@dataclass(frozen=True)
 class Vouched:
-    """Somebody's account elsewhere, whose address whoever runs it has verified. Names may be empty."""
+    """Somebody's account elsewhere. ``email`` is None unless whoever runs it has verified it. Names may be empty."""
 
     issuer: str
     subject: str
-    email: str
+    email: str | None = field(repr=False)
     first_name: str
     last_name: str
+
+
+class OpenIdClient(Protocol):
+    """The relying party of OpenID Connect Core 1.0, by the authorization code flow with PKCE."""
+
+    async def departure(self, relying: Relying, going: Departure) -> str:
+        """The URL that the browser is sent to. Raises Upstream (PROVIDER_UNAVAILABLE)."""
+
+    async def arrival(self, relying: Relying, back: Return) -> Vouched:
+        """Exchange the code and verify what came for it.
+
+        Raises Invalid (SIGN_IN_REFUSED) for what the provider refuses or what does not hold, Upstream
+        (PROVIDER_UNAVAILABLE) for a provider that does not answer as it should.
+        """
+
+    async def faults(self, issuer: str) -> list[str]:
+        """What is wrong with a provider, asked anew, as codes of ``edurise/texts``; nothing for a good one."""
+
+    async def close(self) -> None:
+        """Close the connections."""
 
 
 class Google(Protocol):

@@ -37,6 +37,7 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "teacher_approved": frozenset({"name", "link", "organization"}),
     "teacher_rejected": frozenset({"name", "link", "organization", "reason"}),
     "invitation": frozenset({"name", "link", "organization"}),
+    "identity_link": frozenset({"name", "link", "organization"}),
     "second_factor_enrolled": frozenset({"name", "link"}),
     "second_factor_disabled": frozenset({"name", "link"}),
     "recovery_code_used": frozenset({"name", "link"}),

@@ -36,6 +36,8 @@ class Scene:
     upload: str
     link: str
     public: str
+    provider: str
+    identity_link: str
 
 
 @dataclass(frozen=True)

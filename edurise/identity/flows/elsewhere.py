@@ -1,4 +1,4 @@
-"""Signing in with an account elsewhere."""
+"""Signing in with Google, joining an account elsewhere by a mailed link, and which providers there are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from edurise.authz import Principal
-from edurise.identity import elsewhere
+from edurise.identity import elsewhere, identities, providers
 from edurise.identity.flows.sessions import Device, let_in
 from edurise.identity.ports import Vouched
 from edurise.identity.sessions import Way
@@ -30,3 +30,16 @@ async def with_google(
     await c.announcer.ring("revocations")
     entered = await let_in(c, person_id, wanted, device, Way("google"), otp)
     return entered | {"tokens": {"access": entered["access"], "refresh": entered["refresh"]}}
+
+
+async def confirm(c: Container, who: Principal, token: str) -> None:
+    """Join the account elsewhere that a mailed link is about. Raises what ``identities.confirm`` raises."""
+    link_id = c.mail_links.read(identities.PURPOSE, token)
+    await c.db.system(identities.confirm, who, link_id, c.lifetimes)
+    await c.announcer.ring("revocations")
+
+
+async def offered(c: Container, wanted: UUID | None, subdomain: str | None) -> dict[str, Any]:
+    """``{providers: [{id, name}], google}``: how one may sign in to an organization, beside the password."""
+    found = await c.db.system(providers.offered, wanted or MAIN, subdomain)
+    return {"providers": found, "google": c.google.is_offered}
