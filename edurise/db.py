@@ -350,8 +350,10 @@ def rows(session: Session, query: Executable, params: Mapping[str, Any] | None =
 
 def see_own_everywhere(session: Session) -> None:
     """Let the rest of this hop read the caller's own rows over all organizations, as ``about=MINE`` does from the
-    start."""
-    session.connection().exec_driver_sql("SELECT set_config('app.scope', 'self', true)")
+    start. In a session that is confined to one organization they stay hidden."""
+    session.connection().exec_driver_sql(
+        "SELECT set_config('app.scope', 'self', true) WHERE coalesce(current_setting('app.only', true), '') = ''"
+    )
 
 
 def scalar(session: Session, query: Executable, params: Mapping[str, Any] | None = None) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 TENANT = "nullif(current_setting('app.tenant', true), '')::uuid"
 PERSON = "nullif(current_setting('app.user', true), '')::uuid"
+ONLY = "nullif(current_setting('app.only', true), '')::uuid"
 SELF_SCOPE = "current_setting('app.scope', true) = 'self'"
 ALL = "SELECT, INSERT, UPDATE, DELETE"
 
@@ -33,6 +34,12 @@ def person_scoped(table: str, *, grants: str = ALL, person: str = "user_id") -> 
     yield f"CREATE POLICY own ON {table} TO edurise_app USING ({person} = {PERSON}) WITH CHECK ({person} = {PERSON})"
     yield f"CREATE POLICY added ON {table} FOR INSERT TO edurise_app WITH CHECK (tenant_id = {TENANT})"
     yield f"GRANT {grants} ON {table} TO edurise_app"
+
+
+def confined(table: str) -> str:
+    """Narrows the person's rows to the organization that their session is confined to, if it is."""
+    condition = f"({ONLY} IS NULL OR tenant_id = {ONLY})"
+    return f"CREATE POLICY confined ON {table} AS RESTRICTIVE TO edurise_app USING {condition}"
 
 
 def one_s_own(table: str, *, grants: str = "SELECT, INSERT, UPDATE", person: str = "person_id") -> Iterator[str]:

@@ -106,6 +106,9 @@ POLICED_BEFORE = (
     f"CREATE POLICY own ON standings FOR SELECT TO edurise_app USING ({rls.SELF_SCOPE} AND person_id = {rls.PERSON})",
 )
 
+# What a person has over all organizations is found by the person alone; a confined session finds its organization's.
+OF_A_PERSON = ("notifications", "ai_conversations", "ai_messages", "ai_questions", "uploads", "upload_parts")
+
 # ``p_only`` is the organization that a session is confined to: one that its identity provider opened. Elsewhere such a
 # session is nobody's. ``self`` says that the session may act on the person, not only on a membership. A membership
 # whose organization demands a second factor or a verified address that the person lacks counts for nothing but the
@@ -138,7 +141,8 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    PERFORM set_config('app.tenant', coalesce(v_tenant::text, ''), true), set_config('app.user', coalesce(p_user::text, ''), true);
+    PERFORM set_config('app.tenant', coalesce(v_tenant::text, ''), true), set_config('app.user', coalesce(p_user::text, ''), true),
+            set_config('app.only', coalesce(p_only::text, ''), true);
     IF p_service THEN
         v_grades := v_grades || 'service'::text;
     ELSIF p_user IS NOT NULL AND p_only IS NOT NULL AND v_tenant IS DISTINCT FROM p_only THEN
@@ -233,6 +237,8 @@ def upgrade() -> None:
     op.execute(SUSPENSION)
     for statement in POLICED:
         op.execute(statement)
+    for table in OF_A_PERSON:
+        op.execute(rls.confined(table))
     op.execute("DROP FUNCTION enter")
     op.execute(ENTER)
     op.execute(FRESH)
@@ -246,6 +252,8 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION enter")
     first = runpy.run_path(str(Path(__file__).with_name("0001_foundation.py")))["ENTER"]
     op.execute(first.partition("CREATE FUNCTION subject_organization")[0])
+    for table in OF_A_PERSON:
+        op.execute(f"DROP POLICY confined ON {table}")
     for statement in POLICED_BEFORE:
         op.execute(statement)
     op.execute(

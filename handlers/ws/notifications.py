@@ -25,10 +25,10 @@ def _own(who: Principal, subject: UUID) -> About | None:
     return None
 
 
-CHANNEL_KINDS["notifications"] = ChannelKind(Notifications.MINE, _own)
+CHANNEL_KINDS["notifications"] = ChannelKind(Notifications.FOLLOW, _own)
 
 
-@permit(Notifications.MINE)
+@permit(Notifications.FOLLOW)
 class NotificationsDoor(SocketHandler):
     """Greets, says how many are unread, and passes on what the person is told. Resumes by ``?offset=&epoch=``."""
 

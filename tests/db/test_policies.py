@@ -22,7 +22,7 @@ from edurise.paging import Orderings
 from tests.harness.machine import own_database
 
 # How each table is policed: the policies of the application role, by the names that edurise/rls.py gives them.
-TENANT, WITH_SELF, PERSON, SECRET = {"tenant"}, {"tenant", "own"}, {"own", "added"}, set[str]()
+TENANT, WITH_SELF, PERSON, SECRET = {"tenant"}, {"tenant", "own"}, {"own", "added", "confined"}, set[str]()
 ONE_S_OWN = {"own"}
 POLICIES: dict[str, set[str]] = {
     "activity": TENANT,
@@ -143,6 +143,9 @@ def test_the_policies_of_the_tenant_and_the_person_say_what_they_are_named_for(c
                 assert does == "SELECT", where
             if tenant not in using and POLICIES[table] == WITH_SELF and table not in ("channels", "channel_events"):
                 assert "current_setting('app.scope'::text, true) = 'self'::text" in using, where
+        elif policy == "confined":
+            only = "NULLIF(current_setting('app.only'::text, true), ''::text))::uuid"
+            assert (does, using) == ("ALL", f"((({only} IS NULL) OR (tenant_id = ({only}))"), where
         elif policy == "added":
             assert (does, using) == ("INSERT", None), where
             assert tenant in check, where

@@ -4,16 +4,19 @@ an organization's provider must not reach."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 from actors.identity import forget_unfinished_sign_ins
-from edurise.authz import Grade, Principal, permission
+from edurise.authz import ANY_PERSON, Grade, Principal, permission
 from edurise.errors import Forbidden
 from edurise.identity.identities import PURPOSE
 from edurise.identity.liveness import admitted
@@ -22,6 +25,7 @@ from edurise.identity.proofs import ExternalIdentity, MailedLink, RecoveryCode, 
 from edurise.tenants import service as tenants
 from tests.harness.client import Answer
 from tests.harness.providers import AUTH, SETUP, Browser, address, arrive, ask, provider_of, set_up
+from tests.harness.talks import Talk
 from tests.harness.world import PASSWORD, Someone, World
 from tests.simulators.oidc import OidcSimulator
 
@@ -200,6 +204,34 @@ async def test_a_confined_session_acts_in_its_organization_alone(
     fresh = (await world.anonymous.post(f"{AUTH}/token/refresh/", form)).data
     moved = world.anonymous.as_(fresh["access"], X_Tenant_ID=str(other))
     assert (await moved.get("/api/v1/users/me/")).body["organization"]["id"] == str(school)
+
+
+@pytest.mark.gen_test
+async def test_a_confined_session_sees_nothing_that_its_person_has_elsewhere(
+    world: World, sim: OidcSimulator, school: UUID
+) -> None:
+    """What is found by the person alone: notifications, conversations, applications, and what a socket tells."""
+    other = world.organization()
+    session = await let_in(world, sim, school)
+    person_id = UUID(session["user"]["id"])
+    world.c.db.system_sync(lambda s: tenants.join(s, other, person_id))
+    at_home = replace(world.person(tenant_id=other), id=person_id)
+    world.notification(at_home)
+    talk = Talk(world, at_home)
+    client = world.anonymous.as_(session["access"])
+    listed = (await client.get("/api/v1/notifications/")).data
+    assert ask(world, "SELECT count(*) FROM notifications WHERE user_id = :id", id=person_id) == 1
+    assert (listed["count"], listed["results"]) == (0, [])
+    assert (await client.get("/api/v1/ai-conversations/")).data == []
+    assert (await client.get(f"/api/v1/ai-conversations/{talk.id}/")).status == 404
+    assert (await client.get("/api/v1/teacher-approvals/")).data["results"] == []
+    url = f"{world.base_url.replace('http', 'ws', 1)}/ws/notifications/?token={session['access']}"
+    socket = await websocket_connect(HTTPRequest(url, headers={"Origin": "http://localhost:3000"}))
+    assert await socket.read_message() is None
+    assert socket.close_code == 4403
+    socket.close()
+    elsewhere = Principal(user_id=person_id, wanted=other, needs=ANY_PERSON)
+    assert len(world.c.db.run_sync(elsewhere, lambda s, _: s.scalars(text("SELECT id FROM notifications")).all())) == 1
 
 
 @pytest.mark.gen_test
