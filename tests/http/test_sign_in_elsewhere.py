@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from datetime import timedelta
 from email import message_from_bytes, policy
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -28,6 +29,7 @@ from tests.harness.providers import (
     in_the_present,
     landed,
     log_in_at,
+    provider_of,
     register_client,
     set_up,
 )
@@ -234,6 +236,16 @@ async def test_keys_that_were_rotated_are_fetched_once_a_minute_at_most(world: W
     assert sim.asked["/keys"] == before + 1
 
 
+@pytest.mark.gen_test
+async def test_a_plan_without_a_place_takes_nobody_in(world: World, database: DatabaseUrls, sim: OidcSimulator) -> None:
+    school = world.organization()
+    provider = await provider_of(world, sim, school)
+    async with another(world, database, users={"basic": 1}) as full:
+        email = address()
+        assert await arrive(full, sim, provider, "p-1", email) == {"error": "PLAN_LIMIT_REACHED"}
+        assert person_of(world, email) is None
+
+
 # -- Google ------------------------------------------------------------------------------------------------------------
 
 
@@ -295,3 +307,25 @@ async def test_a_check_says_what_is_wrong(world: World, sim: OidcSimulator) -> N
         answer = await world.of(administrator).post(f"{SETUP}/{made['id']}/check/", Accept_Language="de")
         assert [one["code"] for one in answer.data["faults"]] == ([fault] if fault else [])
         assert all(one["message"] != one["code"] for one in answer.data["faults"])
+
+
+@pytest.mark.gen_test
+async def test_who_has_a_second_factor_shows_it_before_a_provider_is_changed(world: World, sim: OidcSimulator) -> None:
+    administrator = world.person("admin", world.organization())
+    made = await set_up(world, administrator, sim.issuer)
+
+    def enrol(session: Session) -> None:
+        session.get_one(Person, administrator.id).has_second_factor = True
+
+    world.c.db.system_sync(enrol)
+    client, path = world.of(administrator), f"{SETUP}/{made['id']}/"
+    assert (await client.patch(path, {"name": "Harbour"})).status == 200
+    world.clock.advance(timedelta(minutes=10, seconds=1))
+    for verb, where, body in (
+        ("PATCH", path, {"name": "X"}),
+        ("DELETE", path, None),
+        ("POST", f"{SETUP}/", {"name": "X", "issuer": "http://127.0.0.1:9/", "client_id": "x"}),
+    ):
+        refused = await client.call(verb, where, body)
+        assert (refused.status, refused.code) == (403, "STEP_UP_REQUIRED")
+    assert [one["name"] for one in (await client.get(f"{SETUP}/")).data] == ["Harbour"]
