@@ -65,13 +65,20 @@ def enter(session: Session, who: Principal, about: About | None, statement: str 
         if who.otherwise is not None:
             return enter(session, replace(who, wanted=who.otherwise, otherwise=None), about, _ENTER)
     entered = admit(who, standing, None if about is MINE else about)
-    if who.needs.fresh and not who.service:
-        since = session.info["now"] - FRESH_FOR
-        asked_again = (_text(who.user_id), _text(who.session_id), since)
-        if not connection.exec_driver_sql(_IS_FRESH, asked_again).scalar_one():
-            raise Forbidden("STEP_UP_REQUIRED")
+    if who.needs.fresh:
+        demand_fresh(session, who)
     session.info["tenant"] = standing.tenant_id
     return entered
+
+
+def demand_fresh(session: Session, who: Principal) -> None:
+    """What a ``fresh`` permission demands, for an act that is sensitive by what it is given.
+
+    Raises Forbidden (STEP_UP_REQUIRED) for who has a second factor and gave it longer ago than FRESH_FOR.
+    """
+    asked = (_text(who.user_id), _text(who.session_id), session.info["now"] - FRESH_FOR)
+    if not who.service and not session.connection().exec_driver_sql(_IS_FRESH, asked).scalar_one():
+        raise Forbidden("STEP_UP_REQUIRED")
 
 
 def stand(session: Session, who: Principal) -> Standing:

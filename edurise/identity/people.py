@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from edurise import audit, outbox
 from edurise.authz import Principal
 from edurise.db import first, rows
+from edurise.entering import demand_fresh
 from edurise.errors import Conflict, DomainError, NotFound
 from edurise.identity import applications, queries, views
 from edurise.identity.events import EmailChangeAsked
@@ -128,6 +129,8 @@ def ask(session: Session, who: Principal, data: Mapping[str, Any]) -> dict[str, 
     """Invite an address, whether it has an account or not; returns the invitation. Raises Conflict (ALREADY_MEMBER)."""
     if queries.members_by_email(session, who, [data["email"]]):
         raise Conflict("ALREADY_MEMBER")
+    if data["role"] == "admin":
+        demand_fresh(session, who)
     return invitations.one(session, who, invitations.invite(session, who, **data))
 
 
@@ -157,7 +160,8 @@ def change(
     whether they teach. Returns the User.
 
     ``sealed_email`` is ``data["email"]``, sealed: an address is moved to by its person alone, who is mailed a link.
-    Raises NotFound, Conflict (PERSON_BELONGS_ELSEWHERE, NOT_ON_ONESELF, LAST_ADMINISTRATOR, PLAN_LIMIT_REACHED).
+    Raises NotFound, Conflict (PERSON_BELONGS_ELSEWHERE, NOT_ON_ONESELF, LAST_ADMINISTRATOR, PLAN_LIMIT_REACHED),
+    Forbidden (STEP_UP_REQUIRED) for a new administrator.
     """
     person_id = _person(session, who, named)
     before = one(session, who, person_id)
@@ -167,6 +171,8 @@ def change(
     if "email" in data and data["email"].lower() != before["email"].lower():
         _rename_to(session, before, {name: before[name] for name in _NAMES})
         outbox.record(session, who.tenant, EmailChangeAsked(person_id=person_id, sealed_email=sealed_email or ""))
+    if data.get("role") == "admin" and before["role"] != "admin":
+        demand_fresh(session, who)
     if "role" in data:
         members.give_role(session, who, person_id, data["role"])
     if "is_active" in data:

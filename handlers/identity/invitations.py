@@ -44,7 +44,7 @@ class InvitationsHandler(RestHandler):
         body=InviteIn,
         out=InvitationOut,
         status=201,
-        errors=["ALREADY_MEMBER"],
+        errors=["ALREADY_MEMBER", "STEP_UP_REQUIRED"],
     )
     async def post(self) -> None:
         self.reply(201, await self.hop(people.ask, self.body(InviteIn)))

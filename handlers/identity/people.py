@@ -19,7 +19,13 @@ MEDIA = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-CHANGING = ["PERSON_BELONGS_ELSEWHERE", "NOT_ON_ONESELF", "LAST_ADMINISTRATOR", "PLAN_LIMIT_REACHED"]
+CHANGING = [
+    "PERSON_BELONGS_ELSEWHERE",
+    "NOT_ON_ONESELF",
+    "LAST_ADMINISTRATOR",
+    "PLAN_LIMIT_REACHED",
+    "STEP_UP_REQUIRED",
+]
 
 
 class UsersHandler(RestHandler):
@@ -41,7 +47,7 @@ class UsersHandler(RestHandler):
         body=InviteIn,
         out=UserOut,
         status=201,
-        errors=["ALREADY_MEMBER"],
+        errors=["ALREADY_MEMBER", "STEP_UP_REQUIRED"],
     )
     async def post(self) -> None:
         self.reply(201, await self.hop(people.invite, self.body(InviteIn)))
@@ -143,7 +149,7 @@ class PromoteAdminHandler(RestHandler):
         tags=TAGS,
         body=EmptyIn,
         out=UserOut,
-        errors=[*CHANGING, "STEP_UP_REQUIRED"],
+        errors=CHANGING,
     )
     async def post(self, id: UUID) -> None:  # noqa: A002 - the name in the path
         self.body(EmptyIn)

@@ -35,6 +35,7 @@ from tests.harness.providers import (
 )
 from tests.harness.services import scratch
 from tests.harness.world import Someone, World
+from tests.harness.worlds import another
 from tests.simulators.oidc import OidcSimulator, Plan
 
 

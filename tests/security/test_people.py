@@ -190,9 +190,16 @@ async def test_whoever_has_a_second_factor_promotes_and_exports_only_with_a_fres
     await enrolled(world, administrator)
     client = world.of(administrator)
     await stale(world, administrator)
-    for verb, path in (("POST", f"{USERS}/{student.id}/promote_admin/"), ("GET", f"{USERS}/export/")):
-        refused = await client.call(verb, path, {} if verb == "POST" else None)
+    invited = {"email": "new@example.org", "first_name": "N", "last_name": "N", "role": "admin"}
+    for verb, path, body in (
+        ("POST", f"{USERS}/{student.id}/promote_admin/", {}),
+        ("GET", f"{USERS}/export/", None),
+        ("PATCH", f"{USERS}/{student.id}/", {"role": "admin"}),
+        ("POST", "/api/v1/organizations/current/invitations/", invited),
+    ):
+        refused = await client.call(verb, path, body)
         assert (refused.status, refused.code) == (403, "STEP_UP_REQUIRED"), path
+    assert (await client.patch(f"{USERS}/{student.id}/", {"role": "teacher"})).status == 200
 
 
 async def stale(world: World, person: Someone) -> None:
