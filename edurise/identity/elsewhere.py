@@ -7,6 +7,7 @@ with every session and second factor of before.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import delete, func, select
@@ -16,8 +17,8 @@ from uuid_utils.compat import uuid7
 from edurise import audit, outbox
 from edurise.authz import Principal
 from edurise.db import flush_unique, moment
-from edurise.errors import Conflict, Invalid, Retry
-from edurise.identity import devices, factors, mailed, passwords, service
+from edurise.errors import Conflict, Forbidden, Invalid, Retry
+from edurise.identity import devices, factors, mailboxes, mailed, passwords, service
 from edurise.identity.events import PersonRegistered
 from edurise.identity.models import Person
 from edurise.identity.ports import Vouched
@@ -34,6 +35,10 @@ def let_in(session: Session, who: Principal, vouched: Vouched, tenant_id: UUID, 
 
     Raises Invalid (GOOGLE_REFUSED) for somebody who was switched off, Forbidden (REGISTRATION_CLOSED).
     """
+    email = mailboxes.normal(vouched.email or "")
+    if email is None:
+        raise Invalid("GOOGLE_REFUSED")
+    vouched = replace(vouched, email=email)
     known = _known(session, vouched)
     if known is not None and known.linked_at is not None:
         person = session.get_one(Person, known.person_id)
@@ -64,9 +69,7 @@ def _known(session: Session, vouched: Vouched) -> ExternalIdentity | None:
 
 
 def _registered(session: Session, vouched: Vouched, tenant_id: UUID, language: str) -> UUID:
-    if vouched.email is None:
-        raise Invalid("GOOGLE_REFUSED")
-    new = service.NewPerson(vouched.email, vouched.first_name, vouched.last_name, language=language)
+    new = service.NewPerson(vouched.email or "", vouched.first_name, vouched.last_name, language=language)
     tenant_id = _taking_in(session, tenant_id)
     try:
         person_id = service.found_person(session, new, None)
@@ -78,10 +81,13 @@ def _registered(session: Session, vouched: Vouched, tenant_id: UUID, language: s
 
 
 def _taking_in(session: Session, tenant_id: UUID) -> UUID:
-    """The organization that a new person joins: the wanted one, if it is there and takes people in, else ``main``."""
-    organization = tenants.organization(session, tenant_id)
-    open_to_all = organization is not None and settings.effective(organization["settings"])["allow_self_registration"]
-    return tenant_id if open_to_all else tenants.MAIN
+    """The organization that a new person joins: the wanted one, if it is there and takes people in, else ``main``, if
+    that does."""
+    for one in (tenant_id, tenants.MAIN):
+        organization = tenants.organization(session, one)
+        if organization is not None and settings.effective(organization["settings"])["allow_self_registration"]:
+            return one
+    raise Forbidden("REGISTRATION_CLOSED")
 
 
 def take_back(session: Session, who: Principal, person: Person, life: Lifetimes, but: UUID | None = None) -> None:

@@ -53,7 +53,7 @@ class GoogleHandler(ElsewhereHandler):
         shape="body",
         errors=[
             *("GOOGLE_NOT_OFFERED", "GOOGLE_REFUSED", "PROVIDER_UNAVAILABLE"),
-            *("OTP_REQUIRED", "OTP_WRONG", "OTP_LOCKED", "PLAN_LIMIT_REACHED"),
+            *("OTP_REQUIRED", "OTP_WRONG", "OTP_LOCKED", "PLAN_LIMIT_REACHED", "REGISTRATION_CLOSED"),
         ],
     )
     async def post(self) -> None:

@@ -17,6 +17,7 @@ from edurise.adapters.provision import DatabaseUrls
 from edurise.adapters.resilience import CircuitBreaker
 from edurise.errors import Upstream
 from edurise.identity.models import Credential, Person
+from edurise.tenants.queries import MAIN
 from tests.harness.authenticator import enrolled
 from tests.harness.client import Answer
 from tests.harness.world import PASSWORD, Someone, World
@@ -130,6 +131,39 @@ async def test_pre_hijacking_loses_everything_it_had(world: World, database: Dat
         assert refreshed.status == 401
         assert (await open_world.of(hijacker).get(ME)).status == 401, "the access token too"
         assert (await open_world.anonymous.as_(victim.body["access"]).get(ME)).body["is_verified"] is True
+
+
+@pytest.mark.gen_test
+async def test_a_platform_administrator_is_not_taken_back(world: World, database: DatabaseUrls, google: Google) -> None:
+    async with offering(world, database, google) as offered:
+        person = world.person(platform=True)
+        token = uuid4().hex
+        google.account(token, email=person.email)
+        refused = await sign_in(offered, token)
+        assert (refused.status, refused.code) == (400, "GOOGLE_REFUSED")
+        assert (await world.of(person).get(ME)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_nobody_new_is_taken_in_where_main_and_the_organization_are_closed(
+    world: World, database: DatabaseUrls, google: Google
+) -> None:
+    def close(session: Session, closed: bool) -> None:
+        change = (
+            "UPDATE organizations SET settings = jsonb_set(settings, '{allow_self_registration}', :open) WHERE id = :id"
+        )
+        session.execute(text(change), {"open": "false" if closed else "true", "id": MAIN})
+
+    async with offering(world, database, google) as offered:
+        token = uuid4().hex
+        google.account(token)
+        world.c.db.system_sync(close, True)
+        try:
+            refused = await sign_in(offered, token)
+        finally:
+            world.c.db.system_sync(close, False)
+        assert (refused.status, refused.code) == (403, "REGISTRATION_CLOSED")
+        assert (await sign_in(offered, token)).status == 200
 
 
 @pytest.mark.gen_test
