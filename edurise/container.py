@@ -144,8 +144,6 @@ class Container:
         await self.answers.close()
         await self.tutor.close()
         await self.openid.close()
-        if self.google is not None:
-            await self.google.close()
         await self.announcer.close()
         await self.streams.close()
         await self.readiness.close()
