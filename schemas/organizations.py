@@ -88,6 +88,7 @@ class OrganizationPatch(StrictSchema):
     description = Text(max=5000, lines=True)
     primary_color = Text(pattern=COLOR, max=7)
     secondary_color = Text(pattern=COLOR, max=7)
+    currency = Text(pattern="[A-Z]{3}", max=3)
     timezone = Zone()
     language = Text(pattern=LANGUAGE, max=20)
     is_active = Bool()

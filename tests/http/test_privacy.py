@@ -121,7 +121,7 @@ async def longest_pause(work: Any) -> tuple[Any, float]:
     return found, worst
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_heavy_person_is_exported_in_time_by_as_many_statements(world: World) -> None:
     light, heavy = world.person(), world.person()
     world.c.db.system_sync(fill, heavy)
