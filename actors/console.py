@@ -107,8 +107,13 @@ def move_files(
 @signing.command("reseal")
 def reseal_secrets() -> None:
     """Seal every stored secret anew with the first of EDU_SEALING_KEYS; the older keys may go then. May be broken off
-    and repeated."""
-    typer.echo(f"{_asked(resealing.everything)} sealed with another key, and now with the first")
+    and repeated; exit code 1, and a line for each, if there are secrets that no key opens."""
+    renewal = _asked(resealing.everything)
+    typer.echo(f"{renewal.count} sealed with another key, and now with the first")
+    for one in renewal.broken:
+        typer.echo(one, err=True)
+    if renewal.broken:
+        raise typer.Exit(1)
 
 
 @signing.command("rotate")

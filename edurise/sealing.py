@@ -80,5 +80,35 @@ class Vault:
 
     @staticmethod
     def key_of(sealed: bytes) -> str:
-        """The name of the key that sealed."""
-        return sealed[1 : 1 + sealed[0]].decode()
+        """The name of the key that sealed; raises SealBroken for what never was sealed."""
+        try:
+            return sealed[1 : 1 + sealed[0]].decode()
+        except (IndexError, UnicodeDecodeError) as broken:
+            raise SealBroken("a stored secret does not begin with the name of a key") from broken
+
+
+class Renewal:
+    """What of the stored secrets was sealed anew, and what could not be: one that no key opens keeps nobody else's
+    under an old key."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self.count = 0
+        self.broken: list[str] = []
+
+    def of(self, sealed: bytes, context: bytes, name: str) -> bytes:
+        """The secret under the newest key, or as it is, if it was so already or is broken (``name`` is noted then)."""
+        try:
+            if self._vault.key_of(sealed) == self._vault.newest:
+                return sealed
+            fresh = self._vault.reseal(sealed, context)
+        except SealBroken as broken:
+            self.broken.append(f"{name}: {broken}")
+            return sealed
+        self.count += 1
+        return fresh
+
+    def add(self, other: Renewal) -> None:
+        """Count what became of others too."""
+        self.count += other.count
+        self.broken += other.broken

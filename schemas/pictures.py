@@ -6,6 +6,8 @@ from schemas.base import Int, OutSchema, StrictSchema, Text
 from schemas.files import FileContent
 from schemas.organizations import COLOR, LANGUAGE, SUBDOMAIN, Zone
 
+_LOGO = r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+|https?://[!-~]{1,2000}"
+
 
 class AvatarForm(StrictSchema):
     """A picture (``multipart/form-data``)."""
@@ -24,7 +26,8 @@ class AvatarOut(OutSchema):
 
 
 class CurrentOrganizationPatch(StrictSchema):
-    """What an administrator changes of their organization."""
+    """What an administrator changes of their organization. ``logo`` is a ``data:`` URL, or the address that was
+    read."""
 
     name = Text(min=1, max=200)
     subdomain = Text(pattern=SUBDOMAIN, max=63)
@@ -33,4 +36,4 @@ class CurrentOrganizationPatch(StrictSchema):
     secondary_color = Text(pattern=COLOR, max=7)
     timezone = Zone()
     language = Text(pattern=LANGUAGE, max=20)
-    logo = Text(max=720_000, pattern=r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", allow_none=True)
+    logo = Text(max=720_000, pattern=_LOGO, allow_none=True)

@@ -33,13 +33,14 @@ class Phone(Text):
 
 
 class ProfileIn(StrictSchema):
-    """What a person says of themselves."""
+    """What a person says of themselves. ``avatar`` may be sent back as it was read; another picture is uploaded."""
 
     bio = Text(max=5000, lines=True)
     phone_number = Phone()
     date_of_birth = Day(allow_none=True)
     timezone = Zone()
     language = Text(pattern=LANGUAGE, max=20)
+    avatar = Text(max=2000, allow_none=True)
 
 
 class UserProfileOut(OutSchema):

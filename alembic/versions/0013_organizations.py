@@ -112,7 +112,8 @@ OF_A_PERSON = ("notifications", "ai_conversations", "ai_messages", "ai_questions
 # ``p_only`` is the organization that a session is confined to: one that its identity provider opened. Elsewhere such a
 # session is nobody's. ``self`` says that the session may act on the person, not only on a membership. A membership
 # whose organization demands a second factor or a verified address that the person lacks counts for nothing but the
-# grade that says so.
+# grade that says so, except where the organization's own provider let them in: it has verified the address, and asks
+# for what factors the organization wants.
 ENTER = f"""
 CREATE FUNCTION enter(
     p_user uuid, p_wanted uuid, p_kind text, p_id uuid, p_service boolean, p_version integer, p_only uuid)
@@ -166,7 +167,7 @@ BEGIN
                 v_grades := v_grades || 'unproven'::text;
             END IF;
             IF v_platform THEN v_grades := v_grades || 'platform'::text; END IF;
-            IF v_member AND (v_unverified OR (v_demanded AND NOT v_proven)) THEN
+            IF v_member AND p_only IS NULL AND (v_unverified OR (v_demanded AND NOT v_proven)) THEN
                 v_member := false;
                 v_owner := NULL;
                 v_grades := v_grades || CASE WHEN v_unverified THEN 'unverified'::text ELSE 'unproven' END;
@@ -221,6 +222,15 @@ RETURNS TABLE (tenant_id uuid, course_id uuid, owner_id uuid, published boolean)
 LANGUAGE sql STABLE AS 'SELECT i.tenant_id, NULL::uuid, NULL::uuid, false FROM invitations i WHERE i.id = $1';
 """
 
+UNREAD = f"""
+CREATE FUNCTION unread_everywhere() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT count(*) FROM notifications WHERE user_id = {rls.PERSON} AND read_at IS NULL
+$$;
+REVOKE ALL ON FUNCTION unread_everywhere FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION unread_everywhere TO edurise_app;
+"""
+
 COUNTED = """
 INSERT INTO quota_usage (tenant_id, resource, scope, subject_id, used)
 SELECT tenant_id, 'users', 'organization', tenant_id, count(*) FROM memberships WHERE is_active GROUP BY tenant_id;
@@ -242,6 +252,7 @@ def upgrade() -> None:
     op.execute("DROP FUNCTION enter")
     op.execute(ENTER)
     op.execute(FRESH)
+    op.execute(UNREAD)
     op.execute(NAMES)
     op.execute(COUNTED)
 
@@ -249,6 +260,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DELETE FROM quota_usage WHERE resource IN ('users', 'courses')")
     op.execute("DROP FUNCTION subject_invitation; DROP FUNCTION rename_member; DROP FUNCTION is_fresh")
+    op.execute("DROP FUNCTION unread_everywhere")
     op.execute("DROP FUNCTION enter")
     first = runpy.run_path(str(Path(__file__).with_name("0001_foundation.py")))["ENTER"]
     op.execute(first.partition("CREATE FUNCTION subject_organization")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -42,17 +43,20 @@ def publish(session: Session, who: Principal, file_id: UUID) -> dict[str, Any]:
 def show_avatar(session: Session, who: Principal, shown: dict[str, Any], keeping: Keeping) -> dict[str, Any]:
     """Take a published picture as the caller's and erase the one before; returns ``{avatar_url, url, filename, size,
     content_type}``."""
-    _erase(session, who, profiles.show_avatar(session, who, shown["path"]), keeping)
+    forsake(session, who, profiles.show_avatar(session, who, shown["path"]), keeping)
     url = picture_url(session, shown["path"])
     told = {"filename": shown["name"], "size": shown["size"], "content_type": shown["media_type"]}
     return {"avatar_url": url, "url": url, **told}
 
 
-def show_logo(session: Session, who: Principal, path: str | None, keeping: Keeping) -> None:
-    """Take a published picture as the logo of the acting organization, or none, and erase the one before."""
-    before = organizations.row(session, who.tenant)["logo_path"]
-    organizations.show_logo(session, who, path)
-    _erase(session, who, before, keeping)
+def furnish(session: Session, who: Principal, data: Mapping[str, Any], keeping: Keeping) -> dict[str, Any]:
+    """Change the acting organization; ``logo`` is the path of a published picture, which takes the place of the one
+    before, or None for no logo. Returns it. Raises as ``organizations.furnish``."""
+    if "logo" in data:
+        before = organizations.row(session, who.tenant)["logo_path"]
+        organizations.show_logo(session, who, data["logo"])
+        forsake(session, who, before, keeping)
+    return organizations.furnish(session, who, {name: value for name, value in data.items() if name != "logo"})
 
 
 def give_up(session: Session, who: Principal, file_id: UUID, keeping: Keeping) -> None:
@@ -62,8 +66,9 @@ def give_up(session: Session, who: Principal, file_id: UUID, keeping: Keeping) -
     service.erase(session, who, file_id, keeping)
 
 
-def _erase(session: Session, who: Principal, path: str | None, keeping: Keeping) -> None:
-    """Nothing happens for a picture of another organization, which stays with the files of its owner there."""
+def forsake(session: Session, who: Principal, path: str | None, keeping: Keeping) -> None:
+    """Erase a picture that is shown no more. Nothing happens for one of another organization, which stays with the
+    files of its owner there."""
     found = _OF_PATH.match(path or "")
     if found is None:
         return

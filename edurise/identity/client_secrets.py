@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from edurise.identity.proofs import IdentityProvider
-from edurise.sealing import Vault
+from edurise.sealing import Renewal, Vault
 
 
 def context_of(provider_id: UUID) -> bytes:
@@ -16,17 +16,16 @@ def context_of(provider_id: UUID) -> bytes:
     return b"identity-provider:" + provider_id.bytes
 
 
-def reseal(session: Session, vault: Vault, after: UUID | None, most: int) -> tuple[UUID | None, int]:
-    """Seal the next ``most`` secrets anew with the newest key; returns (the last one seen, or None at the end; how many
-    were sealed with another)."""
+def reseal(session: Session, vault: Vault, after: UUID | None, most: int) -> tuple[UUID | None, Renewal]:
+    """Seal the next ``most`` secrets anew with the newest key; returns (the last one seen, or None at the end; what
+    became of them)."""
+    renewal = Renewal(vault)
     query = select(IdentityProvider).where(IdentityProvider.sealed_client_secret.is_not(None))
     if after is not None:
         query = query.where(IdentityProvider.id > after)
     found = session.scalars(query.order_by(IdentityProvider.id).limit(most).with_for_update()).all()
-    resealed = 0
     for one in found:
-        sealed = one.sealed_client_secret
-        if sealed is not None and vault.key_of(sealed) != vault.newest:
-            one.sealed_client_secret = vault.reseal(sealed, context_of(one.id))
-            resealed += 1
-    return (found[-1].id if len(found) == most else None), resealed
+        if one.sealed_client_secret is not None:
+            name = f"client secret of provider {one.id}"
+            one.sealed_client_secret = renewal.of(one.sealed_client_secret, context_of(one.id), name)
+    return (found[-1].id if len(found) == most else None), renewal

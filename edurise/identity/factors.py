@@ -28,7 +28,7 @@ from edurise.identity.models import LoginSession, Person
 from edurise.identity.ports import OneTimeCodes
 from edurise.identity.proofs import RecoveryCode, SecondFactor
 from edurise.identity.sessions import Lifetimes
-from edurise.sealing import Vault
+from edurise.sealing import Renewal, Vault
 from edurise.tenants import queries as tenants
 
 CODES = 10
@@ -194,17 +194,18 @@ def prove(session: Session, who: Principal) -> None:
     )
 
 
-def reseal(session: Session, vault: Vault, after: UUID | None, most: int) -> tuple[UUID | None, int]:
-    """Seal the next ``most`` secrets anew with the newest key; returns (the last one seen, or None at the end; how many
-    were sealed with another)."""
+def reseal(session: Session, vault: Vault, after: UUID | None, most: int) -> tuple[UUID | None, Renewal]:
+    """Seal the next ``most`` secrets anew with the newest key; returns (the last one seen, or None at the end; what
+    became of them)."""
+    renewal = Renewal(vault)
     query = select(SecondFactor).order_by(SecondFactor.person_id).limit(most).with_for_update()
     if after is not None:
         query = query.where(SecondFactor.person_id > after)
     found = session.scalars(query).all()
-    old = [one for one in found if vault.key_of(one.sealed_secret) != vault.newest]
-    for one in old:
-        one.sealed_secret = vault.reseal(one.sealed_secret, context_of(one.person_id))
-    return (found[-1].person_id if len(found) == most else None), len(old)
+    for one in found:
+        name = f"second factor of {one.person_id}"
+        one.sealed_secret = renewal.of(one.sealed_secret, context_of(one.person_id), name)
+    return (found[-1].person_id if len(found) == most else None), renewal
 
 
 def context_of(person_id: UUID) -> bytes:

@@ -49,7 +49,7 @@ def listed(session: Session, who: Principal) -> list[dict[str, Any]]:
 
 def make(session: Session, who: Principal, data: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
     """Write a first profile; returns (whether it is new, the profile). A repeat changes the one that is there. Raises
-    Invalid for who is not born yet."""
+    Invalid for who is not born yet, and for another ``avatar`` than the one that is shown."""
     is_new = _ensure(session, who)
     _write(session, who, data)
     return is_new, _profile_view(session, who, _row(session, who.person))
@@ -89,7 +89,11 @@ def _write(session: Session, who: Principal, data: Mapping[str, Any]) -> None:
     if born is not None and born >= moment(session).date():
         raise Invalid(errors={"date_of_birth": [Problem("in_the_future")]})
     person, profile = session.get_one(Person, who.person), session.get_one(Profile, who.person)
-    for name, value in data.items():
+    shown = picture_url(session, person.avatar_path)
+    if data.get("avatar", shown) != shown:
+        raise Invalid(errors={"avatar": [Problem("picture_by_address")]})
+    for name in data.keys() - {"avatar"}:
+        value = data[name]
         column = _SPELLINGS.get(name, name)
         setattr(person if column in _PERSON else profile, column, value)
     profile.updated_at = moment(session)

@@ -34,14 +34,17 @@ _PERSON = (
 
 def me(session: Session, who: Principal) -> dict[str, Any]:
     """The caller as the contract's User, with the flags of the acting organization."""
-    return user_view(session, who.person, who.tenant)
+    return user_view(session, who.person, who.tenant, is_confined=who.only is not None)
 
 
-def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict[str, Any]:
+def user_view(
+    session: Session, person_id: UUID, tenant_id: UUID | None, *, is_confined: bool = False
+) -> dict[str, Any]:
     """A person as the contract's User.
 
     ``is_staff`` is the administrator role of the organization, ``is_approved_teacher`` its teacher role, ``is_teacher``
-    either that or a teacher application in any state, ``is_superuser`` the platform flag. Raises NotFound.
+    either that or a teacher application in any state, ``is_superuser`` the platform flag, which counts for
+    nothing in a session that is confined to an organization. Raises NotFound.
     """
     person = first(session, select(*_PERSON).where(Person.id == person_id))
     if person is None:
@@ -53,6 +56,7 @@ def user_view(session: Session, person_id: UUID, tenant_id: UUID | None) -> dict
         )
     )
     row = {**person, "role": None, "is_active": None, "tenant_id": None, "application": application}
+    row["is_platform_admin"] = person["is_platform_admin"] and not is_confined
     if member is None:
         return views.user_view(session, row, None)
     of_member = {"role": member["role"], "tenant_id": member["organization_id"]}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -22,7 +22,7 @@ from edurise.errors import Forbidden, Invalid, NotFound
 from edurise.identity.client_secrets import context_of
 from edurise.identity.models import Person
 from edurise.identity.ports import Relying
-from edurise.identity.proofs import IdentityProvider, SignIn
+from edurise.identity.proofs import ExternalIdentity, IdentityProvider, SignIn
 from edurise.sealing import Vault, base64url
 from edurise.tenants import belonging
 from edurise.tenants import queries as tenants
@@ -143,30 +143,57 @@ def answer(session: Session, way_id: UUID, person_id: UUID, code: str) -> None:
     )
 
 
-def finish(session: Session, code: str, secret: str, vault: Vault) -> tuple[UUID, UUID]:
-    """Use a code up; returns the person and the organization that they may enter.
+def led_to(session: Session, code: str, secret: str, vault: Vault) -> tuple[UUID, UUID]:
+    """The person whom a code would let in, and the organization; ``use`` uses it up.
 
-    Raises Invalid (SIGN_IN_REFUSED) for a code that was used, has expired, or was begun with another secret; Forbidden
-    (MEMBERSHIP_SUSPENDED) for who was switched off in the meantime.
+    Raises Invalid (SIGN_IN_REFUSED) for a code that was used, has expired, or was begun with another secret.
     """
-    now = moment(session)
     found = session.execute(
-        update(SignIn)
-        .where(SignIn.code_hash == hashed(code), SignIn.used_at.is_(None), SignIn.expires_at > now)
-        .values(used_at=now)
-        .returning(SignIn.id, SignIn.tenant_id, SignIn.person_id, SignIn.sealed_verifier)
+        select(SignIn.id, SignIn.tenant_id, SignIn.person_id, SignIn.sealed_verifier).where(*_good(session, code))
     ).one_or_none()
     if found is None or found.person_id is None:
         raise Invalid("SIGN_IN_REFUSED")
     _, asked = _unsealed(vault, found.id, found.sealed_verifier)
     if asked and not hmac.compare_digest(asked, challenge(secret)):
         raise Invalid("SIGN_IN_REFUSED")
+    return found.person_id, found.tenant_id
+
+
+def use(session: Session, code: str) -> None:
+    """Use a code up, in the transaction that opens the session.
+
+    Raises Invalid (SIGN_IN_REFUSED) for one that somebody else was faster with, for who is gone, and where the provider
+    is trusted no more: whoever takes it away waits for this session and then ends it. Forbidden (MEMBERSHIP_SUSPENDED)
+    for who was switched off in the meantime.
+    """
+    trusted = (
+        select(SignIn.tenant_id, SignIn.person_id)
+        .join(IdentityProvider, IdentityProvider.id == SignIn.provider_id)
+        .join(
+            ExternalIdentity,
+            and_(
+                ExternalIdentity.tenant_id == SignIn.tenant_id,
+                ExternalIdentity.person_id == SignIn.person_id,
+                ExternalIdentity.issuer == IdentityProvider.issuer,
+                ExternalIdentity.linked_at.is_not(None),
+            ),
+        )
+        .where(*_good(session, code), IdentityProvider.is_active)
+        .with_for_update(read=True, of=IdentityProvider)  # before the way's own row, as whoever removes a provider does
+    )
+    found = session.execute(trusted).first()
+    used = update(SignIn).where(*_good(session, code)).values(used_at=moment(session)).returning(SignIn.id)
+    if found is None or found.person_id is None or session.scalar(used) is None:
+        raise Invalid("SIGN_IN_REFUSED")
     belongs = belonging.state(session, found.tenant_id, found.person_id)
     if belongs is None or not session.get_one(Person, found.person_id).is_active:
         raise Invalid("SIGN_IN_REFUSED")
     if not belongs:
         raise Forbidden("MEMBERSHIP_SUSPENDED")
-    return found.person_id, found.tenant_id
+
+
+def _good(session: Session, code: str) -> tuple[ColumnElement[bool], ...]:
+    return (SignIn.code_hash == hashed(code), SignIn.used_at.is_(None), SignIn.expires_at > moment(session))
 
 
 def forget_expired(session: Session) -> int:

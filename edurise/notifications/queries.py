@@ -61,6 +61,12 @@ def unread_count(session: Session, who: Principal) -> int:
     return session.scalar(query) or 0
 
 
+def unread_everywhere(session: Session) -> int:
+    """As ``unread_count`` of a session that is not confined: what the person's channel tells, which no confined one
+    follows."""
+    return int(session.scalars(select(func.unread_everywhere())).one())
+
+
 def notification_view(row: dict[str, Any]) -> dict[str, Any]:
     """The contract's Notification, with both spellings of its type."""
     return {

@@ -129,13 +129,13 @@ def mark_read(session: Session, who: Principal, notification_id: UUID) -> dict[s
     ).first()
     found = queries.notification(session, who, notification_id)
     if changed is not None:
-        count: dict[str, object] = {"count": queries.unread_count(session, who)}
+        count: dict[str, object] = {"count": queries.unread_everywhere(session)}
         channels.append(session, channel_of(who.person), "unread_count", count, who.tenant)
     return found
 
 
 def mark_all_read(session: Session, who: Principal) -> dict[str, int]:
-    """Mark all of the caller's notifications read; returns ``{marked_count}``."""
+    """Mark all of the caller's notifications read that they see in this session; returns ``{marked_count}``."""
     changed = session.execute(
         update(Notification)
         .where(Notification.user_id == who.person, Notification.read_at.is_(None))
@@ -143,5 +143,6 @@ def mark_all_read(session: Session, who: Principal) -> dict[str, int]:
         .returning(Notification.id)
     ).all()
     if changed:
-        channels.append(session, channel_of(who.person), "unread_count", {"count": 0}, who.tenant)
+        left: dict[str, object] = {"count": queries.unread_everywhere(session)}
+        channels.append(session, channel_of(who.person), "unread_count", left, who.tenant)
     return {"marked_count": len(changed)}

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from edurise import channels
 from edurise.adapters.provision import DatabaseUrls
 from edurise.authz import ANY_PERSON, About, Principal
+from edurise.identity import factors
 from edurise.live import service as live
 from edurise.live.telling import class_channel
 from edurise.personal import declared
@@ -53,7 +54,7 @@ _ROWS = {
         SELECT :o, tenant_id, id, :file, :cv FROM teacher_applications WHERE person_id = :p""",
     "mailed_links": """INSERT INTO mailed_links (id, person_id, purpose, email, expires_at)
         VALUES (:o, :p, 'verify_email', :email, now() + interval '1 day')""",
-    "second_factors": "INSERT INTO second_factors (person_id, sealed_secret) VALUES (:p, 'sealed-totp')",
+    "second_factors": "INSERT INTO second_factors (person_id, sealed_secret) VALUES (:p, :totp)",
     "recovery_codes": "INSERT INTO recovery_codes (id, person_id, code_hash) VALUES (:o, :p, 'hash-of-a-code')",
     "external_identities": """INSERT INTO external_identities (id, person_id, issuer, subject, email)
         VALUES (:o, :p, 'https://accounts.example', :phone, :email)""",
@@ -138,6 +139,7 @@ async def whole_life(world: World, database: DatabaseUrls, teaches_at: UUID, lea
     }
     with owner.begin() as connection:
         values = {"p": person.id, "t": teaches_at, "learns": learns_at, "email": person.email, "file": own_file}
+        values["totp"] = world.c.vault.seal(b"JBSWY3DPEHPK3PXP", factors.context_of(person.id))
         everything_of(world, connection, values | marks | {"first": first, "last": last, "cv": cv, "course": course})
         share = """INSERT INTO file_shares (id, tenant_id, file_id, person_id, shared_by, created_at)
                    VALUES (:o, :t, :lent, :p, :by, now())"""

@@ -127,14 +127,15 @@ def status_of(world: World, teacher: Someone, course_id: UUID, status: str) -> N
 
 
 def row_counts(world: World) -> dict[str, int]:
-    """How many rows each table holds."""
+    """How many rows each table holds, but for the places of sockets: those of tests before are given back by the clock."""
 
     def count(session: Session) -> dict[str, int]:
         names = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")).all()
         kept = [
             name for name in names if "_p2" not in name and not name.endswith("_default") and name != "alembic_version"
         ]
-        sums = ", ".join(f'(SELECT count(*) FROM "{name}") AS "{name}"' for name in kept)
+        of = {"quota_holds": "WHERE resource <> 'sockets'"}
+        sums = ", ".join(f'(SELECT count(*) FROM "{name}" {of.get(name, "")}) AS "{name}"' for name in kept)
         return dict(session.execute(text(f"SELECT {sums}")).mappings().one())
 
     found: dict[str, Any] = world.c.db.system_sync(count)

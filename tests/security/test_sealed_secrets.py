@@ -111,10 +111,10 @@ async def test_keys_are_introduced_and_changed_without_asking_anybody_to_enroll_
         newcomer = world.person()
         await enrolled(keyed, newcomer)
         assert key_of(world, newcomer) == "new"
-        assert await resealing.everything(keyed.c) >= 1
+        assert (await resealing.everything(keyed.c)).count >= 1
         assert key_of(world, person) == "new"
         assert use(keyed, person, mine.fresh_code).refusal is None
-        assert await resealing.everything(keyed.c) == 0
+        assert (await resealing.everything(keyed.c)).count == 0
     with pytest.raises(SealBroken, match="'new', which EDU_SEALING_KEYS does not hold"):
         use(world, person, mine.fresh_code)
 
@@ -131,7 +131,7 @@ async def test_client_secrets_are_sealed_anew_too_in_small_batches(
     without = uuid7()
     provider(world, None, without)
     async with another(world, database, sealing_keys=(NEW,)) as keyed:
-        assert await resealing.everything(keyed.c) >= 5
+        assert (await resealing.everything(keyed.c)).count >= 5
         for one in made:
             sealed = client_secret(world, one)
             assert sealed is not None
@@ -140,6 +140,30 @@ async def test_client_secrets_are_sealed_anew_too_in_small_batches(
             with pytest.raises(SealBroken):
                 keyed.c.vault.unseal(sealed, client_secrets.context_of(without))
     assert client_secret(world, without) is None
+
+
+@pytest.mark.gen_test
+@pytest.mark.usefixtures("vaults")
+async def test_what_no_key_opens_is_named_and_keeps_nothing_else_under_an_old_key(
+    world: World, database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resealing, "BATCH", 2)
+    lost, never_sealed, last = uuid7(), uuid7(), uuid7()
+    provider(world, Vault({"gone": b"g" * 32}).seal(b"lost", client_secrets.context_of(lost)), lost)
+    provider(world, b"\xff\xfe never sealed", never_sealed)
+    provider(world, world.c.vault.seal(b"kept", client_secrets.context_of(last)), last)
+    before = [client_secret(world, one) for one in (lost, never_sealed)]
+    async with another(world, database, sealing_keys=(NEW,)) as keyed:
+        renewal = await resealing.everything(keyed.c)
+    told = {one.partition(": ")[0]: one for one in renewal.broken}
+    assert "'gone', which EDU_SEALING_KEYS does not hold" in told[f"client secret of provider {lost}"]
+    assert "name of a key" in told[f"client secret of provider {never_sealed}"]
+    assert [client_secret(world, one) for one in (lost, never_sealed)] == before
+    sealed = client_secret(world, last)
+    assert sealed is not None
+    assert Vault.key_of(sealed) == "new"
+    forget = text("DELETE FROM identity_providers WHERE id = ANY(:ids)")
+    world.c.db.system_sync(lambda session: session.execute(forget, {"ids": [lost, never_sealed]}))
 
 
 def test_a_key_that_is_missing_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

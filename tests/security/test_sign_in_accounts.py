@@ -22,7 +22,9 @@ from edurise.identity.identities import PURPOSE
 from edurise.identity.liveness import admitted
 from edurise.identity.models import Credential, Person
 from edurise.identity.proofs import ExternalIdentity, MailedLink, RecoveryCode, SecondFactor
+from edurise.notifications.service import channel_of
 from edurise.tenants import service as tenants
+from tests.harness.authenticator import enrolled
 from tests.harness.client import Answer
 from tests.harness.providers import AUTH, SETUP, Browser, address, arrive, ask, provider_of, set_up
 from tests.harness.talks import Talk
@@ -286,3 +288,120 @@ async def test_what_nobody_finishes_is_forgotten(world: World, sim: OidcSimulato
     await forget_unfinished_sign_ins(world.c)
     assert ask(world, "SELECT count(*) FROM sign_ins") == 0
     assert ask(world, "SELECT count(*) FROM external_identities WHERE linked_at IS NULL") == 0
+
+
+# -- second factors, and what an organization demands ------------------------------------------------------------------
+
+
+async def joined(world: World, sim: OidcSimulator, provider: dict[str, Any], person: Someone) -> dict[str, str]:
+    """What the user interface is given when somebody comes back who has joined their account elsewhere to theirs."""
+    assert await arrive(world, sim, provider, str(person.id), person.email) == MAILED
+    assert (await confirm(world, links_of(world, person.id)[-1])).status == 200
+    return await arrive(world, sim, provider, str(person.id), person.email)
+
+
+@pytest.mark.gen_test
+async def test_a_provider_does_not_stand_in_for_the_second_factor_of_a_person(
+    world: World, sim: OidcSimulator, school: UUID
+) -> None:
+    """Who was asked for a code, or mistyped it, goes on with the same way; the way is good for one session."""
+    provider, person = await provider_of(world, sim, school), world.person(tenant_id=school)
+    mine = await enrolled(world, person)
+    found = await joined(world, sim, provider, person)
+    asked = await Browser(world).finish(found)
+    assert (asked.status, asked.code) == (403, "OTP_REQUIRED")
+    assert (await Browser(world).finish(found, otp=mine.wrong_code)).code == "OTP_WRONG"
+    come = await Browser(world).finish(found, otp=mine.fresh_code)
+    assert (come.status, come.data["user"]["id"]) == (200, str(person.id))
+    assert (await Browser(world).finish(found, otp=mine.fresh_code)).code == "SIGN_IN_REFUSED"
+
+
+@pytest.mark.gen_test
+async def test_one_code_and_one_second_factor_open_one_session(world: World, sim: OidcSimulator, school: UUID) -> None:
+    provider, person = await provider_of(world, sim, school), world.person(tenant_id=school)
+    mine = await enrolled(world, person)
+    found = await joined(world, sim, provider, person)
+    codes = mine.recovery_codes[:4]
+    answers = await asyncio.gather(*(Browser(world).finish(found, otp=one) for one in codes))
+    assert sorted(one.status for one in answers) == [200, 400, 400, 400]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("change", [{"is_active": False}, {"issuer": "https://elsewhere.example"}, None], ids=str)
+async def test_a_provider_that_is_trusted_no_more_lets_nobody_in_who_is_on_the_way(
+    world: World, sim: OidcSimulator, school: UUID, change: dict[str, Any] | None
+) -> None:
+    administrator = world.person("admin", school)
+    provider = await set_up(world, administrator, sim.issuer)
+    found = await arrive(world, sim, provider, "s", address())
+    assert found.keys() == {"code"}
+    act = "PATCH" if change else "DELETE"
+    assert (await world.of(administrator).call(act, f"{SETUP}/{provider['id']}/", change)).status == 200
+    assert (await Browser(world).finish(found)).code == "SIGN_IN_REFUSED"
+    assert ask(world, "SELECT count(*) FROM sessions WHERE confined_to = :id", id=school) == 0
+
+
+@pytest.mark.gen_test
+async def test_a_provider_that_is_switched_off_meanwhile_leaves_no_session(
+    world: World, sim: OidcSimulator, school: UUID
+) -> None:
+    """At the same time, over and over: whichever comes first, nobody stays in."""
+    administrator = world.person("admin", school)
+    provider = await set_up(world, administrator, sim.issuer)
+    path = f"{SETUP}/{provider['id']}/"
+    for number in range(8):
+        await world.of(administrator).patch(path, {"is_active": True})
+        found = await arrive(world, sim, provider, f"s-{number}", address())
+        off = world.of(administrator).patch(path, {"is_active": False})
+        answer, _ = await asyncio.gather(Browser(world).finish(found), off)
+        assert answer.status in (200, 400), answer.content
+        assert (
+            ask(world, "SELECT count(*) FROM sessions WHERE confined_to = :id AND revoked_at IS NULL", id=school) == 0
+        )
+
+
+@pytest.mark.gen_test
+async def test_what_an_organization_demands_is_its_own_provider_s_to_ask_for(
+    world: World, sim: OidcSimulator, school: UUID
+) -> None:
+    """Who comes by it stands there; the same person by password does not, before they have shown what is demanded."""
+    settings = '{"otp_roles": ["student"], "require_email_verification": true}'
+    demand = text("UPDATE organizations SET settings = CAST(:s AS jsonb) WHERE id = :id")
+    world.c.db.system_sync(lambda session: session.execute(demand, {"s": settings, "id": school}))
+    session = await let_in(world, sim, school)
+    who = Principal(
+        user_id=UUID(session["user"]["id"]), wanted=school, only=school, needs=permission("tests.member", Grade.MEMBER)
+    )
+    assert world.c.db.run_sync(who, lambda _, found: found.standing.role) == "student"
+    with pytest.raises(Forbidden) as refused:
+        world.c.db.run_sync(replace(who, only=None), lambda _, found: found.standing.role)
+    assert refused.value.code in ("EMAIL_NOT_VERIFIED", "OTP_REQUIRED")
+
+
+@pytest.mark.gen_test
+async def test_a_confined_session_does_not_say_that_its_person_is_powerful(
+    world: World, sim: OidcSimulator, school: UUID
+) -> None:
+    session = await let_in(world, sim, school)
+    raised = text("UPDATE people SET is_platform_admin = true WHERE id = :id")
+    world.c.db.system_sync(lambda s: s.execute(raised, {"id": session["user"]["id"]}))
+    me = (await world.anonymous.as_(session["access"]).get("/api/v1/users/me/")).body
+    assert (me["is_superuser"], me["role"]) == (False, "student")
+
+
+@pytest.mark.gen_test
+async def test_what_a_confined_session_reads_is_counted_over_all_organizations(
+    world: World, sim: OidcSimulator, school: UUID
+) -> None:
+    """The person's channel tells their other devices how many are unread everywhere, not how many it saw."""
+    other = world.organization()
+    session = await let_in(world, sim, school)
+    person_id = UUID(session["user"]["id"])
+    world.c.db.system_sync(lambda s: tenants.join(s, other, person_id))
+    world.notification(replace(world.person(tenant_id=other), id=person_id))
+    for _ in range(2):
+        world.notification(replace(world.person(tenant_id=school), id=person_id))
+    read = await world.anonymous.as_(session["access"]).post("/api/v1/notifications/mark_all_read/")
+    assert read.data["marked_count"] == 2
+    told = "SELECT data ->> 'count' FROM channel_events WHERE channel = :c AND type = 'unread_count' ORDER BY at DESC LIMIT 1"
+    assert ask(world, told, c=channel_of(person_id)) == "1"

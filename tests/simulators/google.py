@@ -64,7 +64,7 @@ class _Handler(RequestHandler):
         if fault == "nonsense":
             self.write("<html>")
         elif fault == "huge":
-            self.write("x" * 200_000)
+            self.write("x" * 600_000)
         elif found is None:
             self.set_status(400)
             self.write({"error": "invalid_token"})

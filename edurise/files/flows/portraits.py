@@ -59,19 +59,29 @@ async def show_avatar(
 
 
 async def furnish(c: Container, who: Principal, data: Mapping[str, Any], links: Links) -> dict[str, Any]:
-    """Change the acting organization; ``logo`` is a ``data:`` URL, None for no logo, or left out. Returns it.
+    """Change the acting organization; ``logo`` is a ``data:`` URL, the address that is shown, None for no logo, or left
+    out. Returns it.
 
     Raises as ``organizations.furnish``, ``show_avatar``, and Invalid for what is no picture of at most LOGO_BYTES.
     """
-    await c.db.run(who, liveness.admitted)
-    if data.get("logo"):
-        picture = _decoded(data["logo"])
-        shown = await _kept(c, who, picture, len(picture.content), portraits.LOGOS, links)
-        await c.db.run(who, portraits.show_logo, shown["path"], c.keeping)
-    elif "logo" in data:
-        await c.db.run(who, portraits.show_logo, None, c.keeping)
+    before: Mapping[str, Any] = await c.db.run(who, organizations.current)
     rest = {name: value for name, value in data.items() if name != "logo"}
-    furnished: dict[str, Any] = await c.db.run(who, organizations.furnish, rest)
+    logo = data.get("logo", before["logo"])
+    if logo == before["logo"]:
+        return await _furnished(c, who, rest)
+    if logo is None:
+        return await _furnished(c, who, rest | {"logo": None})
+    picture = _decoded(logo)
+    shown = await _kept(c, who, picture, len(picture.content), portraits.LOGOS, links)
+    try:
+        return await _furnished(c, who, rest | {"logo": shown["path"]})
+    except DomainError:
+        await c.db.run(who, portraits.forsake, shown["path"], c.keeping)
+        raise
+
+
+async def _furnished(c: Container, who: Principal, data: Mapping[str, Any]) -> dict[str, Any]:
+    furnished: dict[str, Any] = await c.db.run(who, portraits.furnish, data, c.keeping)
     return furnished
 
 
@@ -97,6 +107,8 @@ async def _kept(
 
 
 def _decoded(url: str) -> _Picture:
+    if not url.startswith("data:"):
+        raise Invalid(errors={"logo": [Problem("picture_by_address")]})
     head, _, body = url.partition(",")
     media_type = head.removeprefix("data:").removesuffix(";base64")
     if media_type not in _EXTENSIONS or not head.endswith(";base64"):

@@ -12,12 +12,11 @@ from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
 from edurise.errors import DomainError, Invalid
-from edurise.identity import factors, identities, sign_ins
+from edurise.identity import identities, sign_ins
 from edurise.identity.flows.sessions import Device, let_in
 from edurise.identity.ports import Departure, Relying, Return, Vouched
 from edurise.identity.sessions import Way
 from edurise.identity.sign_ins import Claimed, callback_path, challenge
-from edurise.sealing import Vault
 
 if TYPE_CHECKING:
     from edurise.container import Container
@@ -93,14 +92,9 @@ def _settle(session: Session, who: Principal, claimed: Claimed, vouched: Vouched
 async def finish(c: Container, code: str, secret: str, otp: str | None, device: Device) -> dict[str, Any]:
     """Let in who brings the code of an answered way, into that organization alone; returns ``{user, access, refresh}``.
 
-    Raises Invalid (SIGN_IN_REFUSED), Forbidden (MEMBERSHIP_SUSPENDED; OTP_REQUIRED, which leaves the code good), and as
-    ``let_in``.
+    Raises Invalid (SIGN_IN_REFUSED), Forbidden (MEMBERSHIP_SUSPENDED), and as ``let_in``; the code stays good for who
+    is asked for a second factor, or mistypes it.
     """
-    person_id, tenant_id = await c.db.system(_finished, code, secret, otp, c.vault)
-    return await let_in(c, person_id, tenant_id, device, Way("oidc", confined_to=tenant_id), otp)
-
-
-def _finished(session: Session, code: str, secret: str, otp: str | None, vault: Vault) -> tuple[UUID, UUID]:
-    person_id, tenant_id = sign_ins.finish(session, code, secret, vault)
-    factors.needed(session, person_id, otp)  # a refusal undoes the use of the code
-    return person_id, tenant_id
+    person_id, tenant_id = await c.db.system(sign_ins.led_to, code, secret, c.vault)
+    way = Way("oidc", confined_to=tenant_id)
+    return await let_in(c, person_id, tenant_id, device, way, otp, lambda session: sign_ins.use(session, code))

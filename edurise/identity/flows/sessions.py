@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -33,30 +34,44 @@ class Device:
 
 
 async def let_in(
-    c: Container, person_id: UUID, wanted: UUID | None, device: Device, way: Way, otp: str | None = None
+    c: Container,
+    person_id: UUID,
+    wanted: UUID | None,
+    device: Device,
+    way: Way,
+    otp: str | None = None,
+    use: Callable[[Session], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Open a session for somebody who has shown who they are in this ``way``; returns ``{user, access, refresh}``.
 
     Every way to log in ends here: whoever has a second factor gives a code of it too, and an account that its person
-    had deleted is kept. Raises Forbidden (OTP_REQUIRED), Limited (OTP_LOCKED), Invalid: OTP_WRONG, INVALID_CREDENTIALS
-    once it is too late for keeping, SIGN_IN_REFUSED where an organization's provider would keep it.
+    had deleted is kept. ``use`` uses up what was shown, where that is good once, in the transaction that opens the
+    session. Raises Forbidden (OTP_REQUIRED), Limited (OTP_LOCKED), Invalid: OTP_WRONG, INVALID_CREDENTIALS once it is
+    too late for keeping, SIGN_IN_REFUSED where an organization's provider would keep it; and what ``use`` raises.
     """
     who = Principal(user_id=person_id, ip=device.ip, user_agent=device.user_agent)
     if await check_at_log_in(c, person_id, otp, who):
         way = replace(way, is_proved=True, by_second_factor=True)
-    opened, user = await c.db.system(_open, person_id, wanted, device, c.lifetimes, way)
+    opened, user = await c.db.system(_open, person_id, wanted, device, c.lifetimes, way, use)
     return {"user": user, "access": access_token(c, opened), "refresh": opened.refresh}
 
 
 def _open(
-    session: Session, person_id: UUID, wanted: UUID | None, device: Device, life: sessions.Lifetimes, way: Way
+    session: Session,
+    person_id: UUID,
+    wanted: UUID | None,
+    device: Device,
+    life: sessions.Lifetimes,
+    way: Way,
+    use: Callable[[Session], None],
 ) -> tuple[sessions.Opened, dict[str, Any]]:
+    use(session)
     leaving.restore_if_leaving(session, person_id, confined=way.confined_to is not None)
     tenant_id = way.confined_to or service.usual_organization(session, person_id, wanted)
     opened = sessions.open_session(session, person_id, tenant_id, device.pair, life, way)
     who = Principal(user_id=person_id, ip=device.ip, user_agent=device.user_agent)
     audit.write(session, who, "session.opened", "session", opened.session_id, method=way.method)
-    return opened, queries.user_view(session, person_id, tenant_id)
+    return opened, queries.user_view(session, person_id, tenant_id, is_confined=opened.confined)
 
 
 async def refresh(c: Container, token: str, wanted: UUID | None) -> dict[str, Any]:
