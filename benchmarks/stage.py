@@ -112,6 +112,7 @@ class Stage:
             "EDU_PUBLIC_READS_PER_MIN": _NEVER,
             "EDU_USERS": f"basic={_NEVER}",
             "EDU_SOCKETS": f"basic={_NEVER}",
+            "EDU_SOCKETS_PER_PERSON": _NEVER,
             "EDU_COURSES": f"basic={_NEVER}",
             "EDU_PLAN_AI_QUESTIONS": f"basic={_NEVER}",
             "EDU_SENSITIVE_CALLS_PER_MIN": _NEVER,

@@ -62,6 +62,7 @@ class Settings:
     body_limit_bytes: int
     frame_limit_bytes: int
     frames_per_s: int
+    sockets_per_person: int
     socket_backlog_frames: int
     public_reads_per_min: int
     sensitive_calls_per_min: int
@@ -221,6 +222,7 @@ def _limits(env: Env) -> dict[str, object]:
         "body_limit_bytes": env.int("BODY_LIMIT_BYTES", 1_048_576, validate=validate.Range(1024)),
         "frame_limit_bytes": env.int("FRAME_LIMIT_BYTES", 65_536, validate=validate.Range(1024)),
         "frames_per_s": env.int("FRAMES_PER_S", 20, validate=validate.Range(1)),
+        "sockets_per_person": env.int("SOCKETS_PER_PERSON", 100, validate=validate.Range(1)),
         "socket_backlog_frames": env.int("SOCKET_BACKLOG_FRAMES", 256, validate=validate.Range(1)),
         "public_reads_per_min": env.int("PUBLIC_READS_PER_MIN", 600, validate=validate.Range(1)),
         "sensitive_calls_per_min": env.int("SENSITIVE_CALLS_PER_MIN", 30, validate=validate.Range(1)),

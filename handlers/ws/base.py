@@ -130,11 +130,13 @@ class SocketHandler(WebSocketHandler):
         except Unauthenticated as refused:
             wire.close(Close.UNAUTHENTICATED, refused.code)
             return
-        peer = Peer(wire, self.manner, claims.session_id, claims.expires_at)
+        peer = Peer(wire, self.manner, claims.user_id, claims.session_id, claims.expires_at)
         if self.hub.draining:
             peer.shed(Close.RESTART, "restart")
         elif self._foreign:
             peer.refuse(Close.FORBIDDEN, "ORIGIN_NOT_ALLOWED")
+        elif not self.hub.crowd.has_room_for(peer.person_id):
+            peer.refuse(Close.TOO_MANY, "TOO_MANY_SOCKETS")
         else:
             self.peer = peer
             self._tokens_left = self.c.settings.frames_per_s

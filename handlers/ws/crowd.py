@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +23,10 @@ SENT_AWAY_AT_ONCE = 200
 class Crowd:
     """The open sockets, dealt into as many slots as there are ticks between pings, so that each tick pings a few."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_of_a_person: int) -> None:
+        """``most_of_a_person``: sockets that one person may have open here, so that nobody takes a whole school's."""
+        self._most_of_a_person = most_of_a_person
+        self._of_person: Counter[UUID] = Counter()
         self.slow = 0
         """Sockets ended because they did not read, since the start."""
         self.silent = 0
@@ -38,14 +42,23 @@ class Crowd:
     def __iter__(self) -> Iterator[Peer]:
         return iter(list(itertools.chain.from_iterable(self._slots)))
 
+    def has_room_for(self, person_id: UUID) -> bool:
+        """Whether a person may open another one."""
+        return self._of_person[person_id] < self._most_of_a_person
+
     def add(self, peer: Peer) -> None:
         """A socket was admitted."""
         peer.slot = next(self._next_slot)
         self._slots[peer.slot].add(peer)
+        self._of_person[peer.person_id] += 1
 
     def discard(self, peer: Peer) -> None:
         """A socket has ended."""
-        self._slots[peer.slot].discard(peer)
+        if peer in self._slots[peer.slot]:
+            self._slots[peer.slot].remove(peer)
+            self._of_person[peer.person_id] -= 1
+            if not self._of_person[peer.person_id]:
+                del self._of_person[peer.person_id]
         if not len(self):
             self._emptied.set()
 

@@ -89,7 +89,7 @@ class Hub:
 
     def __init__(self, c: SocketContainer) -> None:
         self.c = c
-        self.crowd = Crowd()
+        self.crowd = Crowd(c.settings.sockets_per_person)
         self.places = Places(c.db, self.spawn)
         self.draining = False
         self.turns = asyncio.Semaphore(TURNS)

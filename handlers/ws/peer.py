@@ -44,13 +44,14 @@ SESSION = Manner(flat=False, lasting=False)
 
 
 class Peer:
-    """The sending side of a socket, whose session it belongs to, and what it follows."""
+    """The sending side of a socket, whose and of which session it is, and what it follows."""
 
-    __slots__ = ("expires_at", "following", "heard", "manner", "session_id", "slot", "wire")
+    __slots__ = ("expires_at", "following", "heard", "manner", "person_id", "session_id", "slot", "wire")
 
-    def __init__(self, wire: Sender, manner: Manner, session_id: UUID, expires_at: datetime) -> None:
+    def __init__(self, wire: Sender, manner: Manner, person_id: UUID, session_id: UUID, expires_at: datetime) -> None:
         self.wire = wire
         self.manner = manner
+        self.person_id = person_id
         self.session_id = session_id
         self.expires_at = expires_at
         self.following: dict[str, Subscription] = {}

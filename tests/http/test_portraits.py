@@ -59,6 +59,38 @@ async def test_a_picture_is_seen_at_once_by_anybody_and_the_one_before_is_gone(w
     assert profile["avatar"] == second.data["avatar_url"]
 
 
+@pytest.mark.gen_test
+async def test_a_picture_may_be_sent_back_as_it_was_read(world: World) -> None:
+    """Clients send whole forms: what did not change is no change, and another address is refused with the reason."""
+    person = world.person("admin", world.organization())
+    client, profile = world.of(person), f"/api/v1/user-profiles/{person.id}/"
+    assert (await client.patch(profile, {"bio": "Ropes", "avatar": None})).data["avatar"] is None
+    shown = (await show(world, person, picture())).data["avatar_url"]
+    again = await client.patch(profile, {"bio": "Knots", "avatar": shown})
+    assert (again.status, again.data["bio"], again.data["avatar"]) == (200, "Knots", shown)
+    for other in ("https://elsewhere.example/a.png", shown + "x", None, ""):
+        refused = await client.patch(profile, {"bio": "Lost", "avatar": other})
+        assert (refused.status, [*refused.body["errors"]]) == (400, ["avatar"]), other
+    assert (await client.get("/api/v1/user-profiles/")).content.count(b"Knots") == 1
+    logo = (await client.patch(CURRENT, {"logo": data_url(picture())})).data["logo"]
+    kept = await client.patch(CURRENT, {"logo": logo, "description": "By the sea"})
+    assert (kept.data["logo"], kept.data["description"]) == (logo, "By the sea")
+    assert files_of(world, person) == 2
+
+
+@pytest.mark.gen_test
+async def test_a_logo_that_comes_with_what_is_refused_is_not_taken(world: World) -> None:
+    taken, person = world.organization(), world.person("admin", world.organization())
+    name = (await world.anonymous.get(f"/api/v1/organizations/{taken}/")).data["subdomain"]
+    client = world.of(person)
+    before = (await client.patch(CURRENT, {"logo": data_url(picture())})).data["logo"]
+    refused = await client.patch(CURRENT, {"logo": data_url(picture(size=(3, 3))), "subdomain": name})
+    assert (refused.status, refused.code) == (409, "SUBDOMAIN_TAKEN")
+    assert (await client.get(CURRENT)).data["logo"] == before
+    assert (await world.anonymous.get(path_of(before))).status == 200
+    assert files_of(world, person) == 1, "nothing is left behind"
+
+
 @pytest.mark.gen_test(timeout=60)
 async def test_of_pictures_that_come_at_once_one_stays(world: World) -> None:
     for _ in range(5):

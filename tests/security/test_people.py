@@ -199,6 +199,10 @@ async def test_whoever_has_a_second_factor_promotes_and_exports_only_with_a_fres
     ):
         refused = await client.call(verb, path, body)
         assert (refused.status, refused.code) == (403, "STEP_UP_REQUIRED"), path
+    many = {"user_ids": [str(student.id)], "updates": {"role": "admin"}}
+    failed = (await client.post(f"{USERS}/bulk_update/", many)).data
+    assert failed == {"updated": 0, "failed": [{"id": str(student.id), "code": "STEP_UP_REQUIRED"}]}
+    assert [row["role"] for row in as_stored(world, student.id) if "role" in row] == ["student"]
     assert (await client.patch(f"{USERS}/{student.id}/", {"role": "teacher"})).status == 200
 
 

@@ -56,7 +56,7 @@ class PaperWire:
 
 def paper_peer() -> tuple[Peer, PaperWire]:
     wire = PaperWire()
-    return Peer(wire, SESSION, uuid7(), NOON + timedelta(hours=1)), wire
+    return Peer(wire, SESSION, uuid7(), uuid7(), NOON + timedelta(hours=1)), wire
 
 
 def events(channel: str, epoch: UUID, *offsets: int) -> list[ChannelEvent]:

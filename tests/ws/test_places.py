@@ -223,3 +223,28 @@ def _make_organization(session: Any) -> UUID:
         {"id": found, "subdomain": f"s{found.hex[-12:]}"},
     )
     return found
+
+
+def test_one_person_does_not_take_the_places_of_a_school(
+    database: Database, clock: SetClock, redis_url: str, person: UUID
+) -> None:
+    async def scenario() -> None:
+        other = database.system_sync(make_person)
+        async with (
+            running_site(database, clock, redis_url, EDU_SOCKETS_PER_PERSON="2") as site,
+            clients_of(site) as connect,
+        ):
+            first, second = [await attempt(connect, site, person) for _ in range(2)]
+            assert first is not None
+            assert second is not None
+            greedy = await connect(SESSION, token=site.c.tokens.issue(person))
+            assert await greedy.receive() is None
+            ended = (greedy.connection.close_code, greedy.connection.close_reason)
+            assert ended == (Close.TOO_MANY, "TOO_MANY_SOCKETS")
+            assert await attempt(connect, site, other) is not None
+            first.drop()
+            await site.until(lambda: site.hub.crowd.has_room_for(person))
+            await settled(site, database, 2)
+            assert await attempt(connect, site, person) is not None
+
+    run(scenario)

@@ -91,7 +91,7 @@ class Wire:
 
 
 def peer_of() -> Peer:
-    return Peer(Wire(), DOOR, uuid4(), NOON + timedelta(hours=1))  # type: ignore[arg-type]  # only its end is looked at
+    return Peer(Wire(), DOOR, uuid4(), uuid4(), NOON + timedelta(hours=1))  # type: ignore[arg-type]  # only its end is looked at
 
 
 def joined(class_id: UUID = CLASS, *, crowded: bool = False) -> service.Joined:
