@@ -13,19 +13,18 @@ from uuid import UUID
 
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import Session
-from uuid_utils.compat import uuid7
 
 from edurise import audit, outbox
 from edurise.authz import Principal, Standing
-from edurise.db import flush_unique, moment
-from edurise.errors import Forbidden, Invalid, Retry
-from edurise.identity import mailboxes, mailed
-from edurise.identity.elsewhere import take_back
-from edurise.identity.events import IdentityLinkAsked, PersonRegistered
+from edurise.db import moment
+from edurise.errors import Forbidden, Invalid
+from edurise.identity import external, mailed
+from edurise.identity.events import IdentityLinkAsked
 from edurise.identity.models import Credential, LoginSession, Person
 from edurise.identity.ports import Vouched
 from edurise.identity.proofs import ExternalIdentity, MailedLink
 from edurise.identity.sessions import Lifetimes, revoke
+from edurise.identity.taking_back import take_back
 from edurise.tenants import belonging
 from edurise.tenants import queries as tenants
 from edurise.tenants import service as memberships
@@ -45,26 +44,26 @@ def by_provider(session: Session, who: Principal, tenant_id: UUID, vouched: Vouc
     """
     if tenants.organization(session, tenant_id) is None:
         raise Invalid("SIGN_IN_REFUSED")
-    known = _known(session, tenant_id, vouched)
+    known = external.known(session, tenant_id, vouched)
     if known is not None and known.linked_at is not None:
         _admit(session, tenant_id, session.get_one(Person, known.person_id))
         known.used_at = moment(session)
         return known.person_id
-    email = _address(vouched, "SIGN_IN_REFUSED")
-    person = _of_address(session, email)
-    if person is None:
-        person = _make(session, vouched, email, language, tenant_id)
-        memberships.join(session, tenant_id, person.id)
-        outbox.record(session, tenant_id, PersonRegistered(person_id=person.id))
+    email = external.address(vouched, "SIGN_IN_REFUSED")
+    person = external.person_of(session, email)
+    if person is None:  # their address is not verified for others by an organization's word
+        person_id = external.register(session, vouched, email, tenant_id, language)
     elif not person.is_active:
         raise Invalid("SIGN_IN_REFUSED")
     elif _is_the_organization_s_alone(session, tenant_id, person):
         _admit(session, tenant_id, person)
+        person_id = person.id
     else:
         _ask(session, who, tenant_id, vouched, person, known)
         return None
-    _link(session, who, tenant_id, vouched, person, known)
-    return person.id
+    _replace(session, known)
+    _audit_link(session, who, external.add(session, tenant_id, vouched, person_id, linked=True))
+    return person_id
 
 
 def confirm(session: Session, who: Principal, link_id: UUID, life: Lifetimes) -> UUID:
@@ -133,33 +132,6 @@ def forget_unlinked(session: Session) -> int:
     return len(gone.all())
 
 
-def _known(session: Session, tenant_id: UUID | None, vouched: Vouched) -> ExternalIdentity | None:
-    return session.scalars(
-        select(ExternalIdentity)
-        .where(
-            ExternalIdentity.tenant_id.is_not_distinct_from(tenant_id),
-            ExternalIdentity.issuer == vouched.issuer,
-            ExternalIdentity.subject == vouched.subject,
-        )
-        .with_for_update()
-    ).one_or_none()
-
-
-def _address(vouched: Vouched, code: str) -> str:
-    """The address that the provider verified, as we write it. Raises Invalid where there is none."""
-    found = mailboxes.normal(vouched.email) if vouched.email else None
-    if found is None:
-        raise Invalid(code)
-    return found
-
-
-def _of_address(session: Session, email: str) -> Person | None:
-    query = select(Person).where(
-        Person.email_key == func.lower(email)
-    )  # the database's own lower(), which made the key
-    return session.scalars(query.with_for_update()).one_or_none()
-
-
 def _admit(session: Session, tenant_id: UUID, person: Person) -> None:
     """Raises Forbidden (MEMBERSHIP_SUSPENDED) for who was switched off, Invalid (SIGN_IN_REFUSED) for who was removed
     or is gone."""
@@ -185,39 +157,6 @@ def _is_the_organization_s_alone(session: Session, tenant_id: UUID, person: Pers
     return not belonging.elsewhere(session, tenant_id, person.id) and not session.scalar(select(other_ways))
 
 
-def _make(session: Session, vouched: Vouched, email: str, language: str, tenant_id: UUID | None) -> Person:
-    """A person without a password. An organization's word does not verify an address for others (``tenant_id``)."""
-    now = moment(session)
-    person = Person(
-        id=uuid7(),
-        email=email,
-        first_name=vouched.first_name or email.partition("@")[0][:100],
-        last_name=vouched.last_name,
-        language=language,
-        created_at=now,
-        email_verified_at=now if tenant_id is None else None,
-    )
-    session.add(person)
-    flush_unique(session, on="uq_people_email_key", raises=Retry)
-    return person
-
-
-def _link(
-    session: Session,
-    who: Principal,
-    tenant_id: UUID | None,
-    vouched: Vouched,
-    person: Person,
-    known: ExternalIdentity | None,
-) -> None:
-    now = moment(session)
-    _replace(session, known)
-    row = _row(session, tenant_id, vouched, person.id)
-    row.linked_at = row.used_at = now
-    flush_unique(session, on="uq_external_identities_tenant_id_issuer_subject", raises=Retry)
-    _audit_link(session, who, row)
-
-
 def _ask(
     session: Session,
     who: Principal,
@@ -230,8 +169,7 @@ def _ask(
     mailed to one never joins what was meant for the other."""
     if known is None or known.person_id != person.id:
         _replace(session, known)
-        known = _row(session, tenant_id, vouched, person.id)
-        flush_unique(session, on="uq_external_identities_tenant_id_issuer_subject", raises=Retry)
+        known = external.add(session, tenant_id, vouched, person.id, linked=False)
     since = moment(session) - LINK_FOR
     mailed_lately = select(func.count()).where(
         MailedLink.person_id == person.id, MailedLink.purpose == PURPOSE, MailedLink.created_at > since
@@ -242,20 +180,6 @@ def _ask(
     outbox.record(session, tenant_id, IdentityLinkAsked(link_id=link_id, person_id=person.id))
     # Of the account elsewhere, not of the person: the organization need not learn whose address it is.
     audit.write(session, _acting(who, tenant_id), "identity.link_asked", "identity", known.id, issuer=vouched.issuer)
-
-
-def _row(session: Session, tenant_id: UUID | None, vouched: Vouched, person_id: UUID) -> ExternalIdentity:
-    row = ExternalIdentity(
-        id=uuid7(),
-        person_id=person_id,
-        tenant_id=tenant_id,
-        issuer=vouched.issuer,
-        subject=vouched.subject,
-        email=vouched.email or "",
-        created_at=moment(session),
-    )
-    session.add(row)
-    return row
 
 
 def _replace(session: Session, known: ExternalIdentity | None) -> None:

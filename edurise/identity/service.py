@@ -45,15 +45,14 @@ class Account:
 
 def register(session: Session, new: NewPerson, password_hash: str, tenant_id: UUID) -> UUID:
     """Make a person, a student membership of the organization and, if wished, a pending teacher application; returns
-    the person's id. An organization that does not exist is read as ``main``.
+    the person's id. An organization that does not exist is read as ``main``, for a header may name anything.
 
     Raises Forbidden (REGISTRATION_CLOSED) and Conflict (EMAIL_TAKEN, PLAN_LIMIT_REACHED); two registrations of one
     address at once are decided by the unique key.
     """
-    organization = tenants.organization(session, tenant_id)
-    if organization is None:  # a header may name what does not exist
+    if tenants.organization(session, tenant_id) is None:
         tenant_id = tenants.MAIN
-    elif not settings.effective(organization["settings"])["allow_self_registration"]:
+    if not takes_in(session, tenant_id):
         raise Forbidden("REGISTRATION_CLOSED")
     person_id = found_person(session, new, password_hash)
     memberships.join(session, tenant_id, person_id)
@@ -63,6 +62,12 @@ def register(session: Session, new: NewPerson, password_hash: str, tenant_id: UU
     outbox.record(session, tenant_id, PersonRegistered(person_id=person_id))
     outbox.record(session, None, EmailVerificationAsked(person_id=person_id))
     return person_id
+
+
+def takes_in(session: Session, tenant_id: UUID) -> bool:
+    """Whether an organization is there and lets people register by themselves."""
+    organization = tenants.organization(session, tenant_id)
+    return organization is not None and bool(settings.effective(organization["settings"])["allow_self_registration"])
 
 
 def found_person(session: Session, new: NewPerson, password_hash: str | None) -> UUID:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +18,7 @@ from edurise.courses import service as courses
 from edurise.identity.models import TeacherApplication
 from edurise.live import service as live
 from edurise.tenants import invitations
+from edurise.tenants.queries import MAIN
 from tests.harness.talks import Talk
 from tests.harness.world import Someone, World
 
@@ -140,3 +143,20 @@ def row_counts(world: World) -> dict[str, int]:
 
     found: dict[str, Any] = world.c.db.system_sync(count)
     return found
+
+
+@contextlib.contextmanager
+def closed_main(world: World) -> Iterator[None]:
+    """``main`` takes nobody in who comes by themselves."""
+    change = (
+        "UPDATE organizations SET settings = jsonb_set(settings, '{allow_self_registration}', :open) WHERE id = :id"
+    )
+
+    def set_open(session: Session, is_open: str) -> None:
+        session.execute(text(change), {"open": is_open, "id": MAIN})
+
+    world.c.db.system_sync(set_open, "false")
+    try:
+        yield
+    finally:
+        world.c.db.system_sync(set_open, "true")

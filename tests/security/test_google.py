@@ -17,11 +17,11 @@ from edurise.adapters.provision import DatabaseUrls
 from edurise.adapters.resilience import CircuitBreaker
 from edurise.errors import Upstream
 from edurise.identity.models import Credential, Person
-from edurise.tenants.queries import MAIN
 from tests.harness.authenticator import enrolled
 from tests.harness.client import Answer
 from tests.harness.world import PASSWORD, Someone, World
 from tests.harness.worlds import another
+from tests.security.scene import closed_main
 from tests.simulators.google import CLIENT_ID, Google
 
 AUTH = "/api/v1/accounts/auth"
@@ -148,20 +148,11 @@ async def test_a_platform_administrator_is_not_taken_back(world: World, database
 async def test_nobody_new_is_taken_in_where_main_and_the_organization_are_closed(
     world: World, database: DatabaseUrls, google: Google
 ) -> None:
-    def close(session: Session, closed: bool) -> None:
-        change = (
-            "UPDATE organizations SET settings = jsonb_set(settings, '{allow_self_registration}', :open) WHERE id = :id"
-        )
-        session.execute(text(change), {"open": "false" if closed else "true", "id": MAIN})
-
     async with offering(world, database, google) as offered:
         token = uuid4().hex
         google.account(token)
-        world.c.db.system_sync(close, True)
-        try:
+        with closed_main(world):
             refused = await sign_in(offered, token)
-        finally:
-            world.c.db.system_sync(close, False)
         assert (refused.status, refused.code) == (403, "REGISTRATION_CLOSED")
         assert (await sign_in(offered, token)).status == 200
 

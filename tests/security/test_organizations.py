@@ -21,6 +21,7 @@ from edurise.tenants.queries import MAIN
 from tests.harness.client import Answer, Client
 from tests.harness.world import PASSWORD, Someone, World
 from tests.harness.worlds import another
+from tests.security.scene import closed_main
 
 ROOT = "/api/v1/organizations"
 CURRENT = f"{ROOT}/current"
@@ -393,3 +394,13 @@ async def test_a_link_shows_nothing_but_what_its_holder_needs(world: World) -> N
         *("email", "role", "first_name", "last_name"),
         *("organization_id", "organization_name", "logo", "expires_at"),
     }
+
+
+@pytest.mark.gen_test
+async def test_a_header_that_names_nothing_opens_no_door_of_a_closed_main(world: World) -> None:
+    gone = world.organization()
+    close(world, gone)
+    with closed_main(world):
+        for named in ({}, {"X_Tenant_ID": str(uuid4())}, {"X_Tenant_ID": str(gone)}, {"X_Tenant_ID": "main"}):
+            refused = await world.anonymous.post(REGISTER, NEW | {"email": address()}, **named)
+            assert (refused.status, refused.code) == (403, "REGISTRATION_CLOSED"), named
