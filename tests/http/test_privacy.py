@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
+import urllib.request
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -104,7 +106,8 @@ def fill(session: Session, person: Someone) -> None:
 
 
 async def longest_pause(work: Any) -> tuple[Any, float]:
-    """What ``work`` returns, and for how long the loop did nothing else meanwhile, in seconds."""
+    """What ``work`` returns, and for how long the loop did nothing else meanwhile, in seconds. What was there before is
+    frozen, as a server's is: the heap of a whole run of tests takes the collector longer than the work."""
     loop, worst, done = asyncio.get_running_loop(), 0.0, False
 
     async def tick() -> None:
@@ -114,10 +117,15 @@ async def longest_pause(work: Any) -> tuple[Any, float]:
             await asyncio.sleep(0.005)
             worst = max(worst, loop.time() - before)
 
+    gc.collect()
+    gc.freeze()
     ticking = asyncio.ensure_future(tick())
-    found = await work
-    done = True
-    await ticking
+    try:
+        found = await work
+    finally:
+        done = True
+        await ticking
+        gc.unfreeze()
     return found, worst
 
 
@@ -130,11 +138,17 @@ async def test_a_heavy_person_is_exported_in_time_by_as_many_statements(world: W
     with statements(world, system=True) as many:
         world.c.db.system_sync(exports.document, heavy.id)
     assert len(many) == len(few)
+    asked = urllib.request.Request(world.base_url + EXPORT, headers={"Authorization": f"Bearer {heavy.access}"})
+
+    def fetched() -> bytes:  # in a thread: a client on the loop would be in the pauses
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return answer.read()
+
     began = time.monotonic()
-    answer, pause = await longest_pause(world.of(heavy).get(EXPORT))
+    content, pause = await longest_pause(asyncio.to_thread(fetched))
     assert time.monotonic() - began < 15
-    assert pause < 0.5
-    data = json.loads(answer.content)["data"]
+    assert pause < 0.25
+    data = json.loads(content)["data"]
     assert len(data["notifications"]["notifications"]) == MANY_NOTIFICATIONS
     assert len(data["activity"]["activity"]) == MANY_ACTS
 

@@ -294,7 +294,9 @@ async def test_what_nobody_finishes_is_forgotten(world: World, sim: OidcSimulato
 
 
 async def joined(world: World, sim: OidcSimulator, provider: dict[str, Any], person: Someone) -> dict[str, str]:
-    """What the user interface is given when somebody comes back who has joined their account elsewhere to theirs."""
+    """What the user interface is given when somebody comes back who has joined their account elsewhere to theirs, of
+    which nobody doubts that it is."""
+    ask(world, "UPDATE people SET email_verified_at = now() WHERE id = :id RETURNING true", id=person.id)
     assert await arrive(world, sim, provider, str(person.id), person.email) == MAILED
     assert (await confirm(world, links_of(world, person.id)[-1])).status == 200
     return await arrive(world, sim, provider, str(person.id), person.email)
@@ -367,8 +369,9 @@ async def test_what_an_organization_demands_is_its_own_provider_s_to_ask_for(
     """Who comes by it stands there; the same person by password does not, before they have shown what is demanded."""
     settings = '{"otp_roles": ["student"], "require_email_verification": true}'
     demand = text("UPDATE organizations SET settings = CAST(:s AS jsonb) WHERE id = :id")
+    provider = await provider_of(world, sim, school)
     world.c.db.system_sync(lambda session: session.execute(demand, {"s": settings, "id": school}))
-    session = await let_in(world, sim, school)
+    session = (await Browser(world).finish(await arrive(world, sim, provider, "s", address()))).data
     who = Principal(
         user_id=UUID(session["user"]["id"]), wanted=school, only=school, needs=permission("tests.member", Grade.MEMBER)
     )
