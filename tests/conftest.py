@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tornado.ioloop import IOLoop
 from edurise.adapters.migrations import migrate
 from edurise.adapters.provision import DatabaseUrls
 from edurise.config import Settings, read_settings
-from tests.harness.machine import amqp_prefix, own_database, redis_prefix, require
+from tests.harness.machine import amqp_prefix, own_database, redis_prefix, require, worker_number
 from tests.harness.object_storage import OwnSeaweed
 from tests.harness.services import scratch
 from tests.harness.world import World
@@ -74,8 +73,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def object_storage() -> Iterator[OwnSeaweed]:
     """A real S3, one for each test process."""
     require("weed")
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    with scratch() as directory, OwnSeaweed(directory, OBJECT_STORAGE_PORT + 10 * number) as running:
+    with scratch() as directory, OwnSeaweed(directory, OBJECT_STORAGE_PORT + 10 * worker_number()) as running:
         yield running
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from tests.e2e.story import people, purchase, taught, town  # noqa: F401 - fixtures of several chapters
 from tests.harness.books import Books
-from tests.harness.machine import require
+from tests.harness.machine import require, worker_number
 from tests.harness.processes import Stack
 from tests.harness.services import scratch
 
-STORY_PORT = 21800
+STORY_PORT = 21800 + 2200 * worker_number()
 FAULTS_PORT = 21900
 LIVE_FAULTS_PORT = 22000
 STORY_SETTINGS = {

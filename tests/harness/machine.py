@@ -76,6 +76,11 @@ def require(service: str) -> str:
     return found
 
 
+def worker_number() -> int:
+    """Which of the workers of ``pytest -n`` this is, from 0: for ports of what each worker starts."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 def run_name() -> str:
     """Return what the names of this test process start with; workers of xdist are processes of their own."""
     return f"edurise_test_{os.getpid()}"
