@@ -48,12 +48,12 @@ async def purge(c: Container, event: FileWithdrawn, hop: DeliveryHop) -> None:
 @job(every_s=60)
 async def end_uploads(c: Container) -> None:
     """Give up what nobody continued, and finish what a process left between its last byte and its end."""
-    for found in await c.db.system(sweeping.expired_uploads):
+    async for found in cleaning.each(c, sweeping.expired_uploads):
         try:
             await cleaning.drop_upload(c, found)
         except Exception:
             LOG.exception("an upload could not be given up", upload_id=str(found["id"]))  # the next sweep tries again
-    for found in await c.db.system(sweeping.stuck_uploads):
+    async for found in cleaning.each(c, sweeping.stuck_uploads):
         try:
             await resuming.complete(c, cleaning.owner(found), found["id"])
         except Exception:
@@ -72,8 +72,11 @@ async def inspect_again(c: Container) -> None:
 @job(every_s=3600)
 async def empty_trash(c: Container) -> None:
     """Erase what has been in the trash for long, and forget old downloads."""
-    for found in await c.db.system(sweeping.old_trash, c.keeping.trash_for):
-        await c.db.run(actor_principal(found["tenant_id"]), service.erase, found["id"], c.keeping)
+    async for found in cleaning.each(c, sweeping.old_trash, c.keeping.trash_for):
+        try:
+            await c.db.run(actor_principal(found["tenant_id"]), service.erase, found["id"], c.keeping)
+        except Exception:
+            LOG.exception("a file could not be erased", file_id=str(found["id"]))  # the next hour tries again
     kept = timedelta(days=c.settings.file_accesses_days)
     while await c.db.system(sweeping.forget_accesses, kept, 10_000) == 10_000:
         pass

@@ -24,14 +24,15 @@ STUCK = timedelta(minutes=1)
 _OPEN = (Upload.id, Upload.tenant_id, Upload.user_id, Upload.store, Upload.key, Upload.store_upload)
 
 
-def expired_uploads(session: Session) -> list[dict[str, Any]]:
-    """Uploads whose time is over, the oldest first."""
+def expired_uploads(session: Session, after: UUID) -> list[dict[str, Any]]:
+    """Uploads whose time is over: at most BATCH, by id, after one."""
     query = select(*_OPEN).where(Upload.state == "open", Upload.expires_at <= moment(session))
-    return rows(session, query.order_by(Upload.expires_at).limit(BATCH))
+    return rows(session, query.where(Upload.id > after).order_by(Upload.id).limit(BATCH))
 
 
-def stuck_uploads(session: Session) -> list[dict[str, Any]]:
-    """Uploads whose bytes are all there, and that nobody finished: a process died between the two."""
+def stuck_uploads(session: Session, after: UUID) -> list[dict[str, Any]]:
+    """Uploads whose bytes are all there, and that nobody finished, for a process died between the two; as
+    ``expired_uploads``."""
     query = select(*_OPEN).where(
         Upload.state == "open",
         Upload.way == "tus",
@@ -39,7 +40,7 @@ def stuck_uploads(session: Session) -> list[dict[str, Any]]:
         Upload.updated_at <= moment(session) - STUCK,
         or_(Upload.held_until.is_(None), Upload.held_until < moment(session)),
     )
-    return rows(session, query.order_by(Upload.updated_at).limit(BATCH))
+    return rows(session, query.where(Upload.id > after).order_by(Upload.id).limit(BATCH))
 
 
 def uploads_elsewhere(session: Session, tenant_id: UUID, store: str) -> Sequence[UUID]:
@@ -54,10 +55,10 @@ def due_inspections(session: Session) -> list[dict[str, Any]]:
     return rows(session, query.order_by(File.inspect_at).limit(BATCH))
 
 
-def old_trash(session: Session, kept: timedelta) -> list[dict[str, Any]]:
-    """Files that have been in the trash for longer."""
+def old_trash(session: Session, after: UUID, kept: timedelta) -> list[dict[str, Any]]:
+    """Files that have been in the trash for longer: at most BATCH, by id, after one."""
     query = select(File.id, File.tenant_id).where(File.state == "trashed", File.trashed_at <= moment(session) - kept)
-    return rows(session, query.order_by(File.trashed_at).limit(BATCH))
+    return rows(session, query.where(File.id > after).order_by(File.id).limit(BATCH))
 
 
 def forget_accesses(session: Session, kept: timedelta, most: int = 10_000) -> int:

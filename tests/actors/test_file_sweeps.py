@@ -10,16 +10,19 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from actors.files import end_uploads, sweep_bytes, sweep_rows
+from actors.files import empty_trash, end_uploads, sweep_bytes, sweep_rows
 from actors.schedule import load_jobs
-from edurise.authz import actor_principal
+from edurise.authz import Principal, actor_principal
 from edurise.db import rows
-from edurise.files import keys, sweeping
+from edurise.errors import Forbidden
+from edurise.files import keys, service, sweeping, uploads
 from edurise.files.flows import cleaning, resuming
+from edurise.files.keeping import Keeping
 from edurise.files.permissions import Files
-from edurise.files.ports import ObjectMissing
+from edurise.files.ports import ObjectMissing, StoreUnavailable
 from tests.harness.errands import run_actors
 from tests.harness.filing import FILES, TEXT, column, kept, picture, upload
 from tests.harness.world import Someone, World
@@ -194,3 +197,77 @@ async def test_forsaken_objects_that_a_row_refers_to_stay(world: World, teacher:
     assert await is_there(world, asked[0])
     with pytest.raises(ObjectMissing):
         await store.size(stray)
+
+
+# -- what cannot be swept holds up nothing else ------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_an_upload_that_cannot_be_given_up_holds_up_no_other(
+    world: World, teacher: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a full batch: what comes after it is given up in the same minute."""
+    monkeypatch.setattr(sweeping, "BATCH", 1)
+    stays, first, second = [(await begun(world, teacher, 9)).id for _ in range(3)]
+    world.clock.advance(timedelta(days=2, seconds=1))
+    drop = uploads.drop
+
+    def fails(session: Session, who: Principal, upload_id: UUID, keeping: Keeping) -> None:
+        if upload_id == stays:
+            raise Forbidden
+        drop(session, who, upload_id, keeping)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(uploads, "drop", fails)
+        await end_uploads(world.c)
+    query = "SELECT id, state FROM uploads WHERE user_id = :p"
+    states = {row["id"]: row["state"] for row in read(world, query, p=teacher.id)}
+    assert states == {stays: "open", first: "dropped", second: "dropped"}
+
+
+@pytest.mark.gen_test
+async def test_the_trash_is_emptied_in_one_go(world: World, teacher: Someone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "BATCH", 2)
+    files = [await kept(world, teacher) for _ in range(5)]
+    for one in files:
+        await world.of(teacher).call("DELETE", f"{FILES}{one}/")
+    world.clock.advance(world.c.keeping.trash_for + timedelta(seconds=1))
+    erase = service.erase
+
+    def fails_once(session: Session, who: Principal, file_id: UUID, keeping: Keeping) -> None:
+        if file_id == files[0]:
+            raise Forbidden
+        erase(session, who, file_id, keeping)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service, "erase", fails_once)
+        await empty_trash(world.c)
+    assert [column(world, one, "state") for one in files] == ["trashed", *["erased"] * 4]
+    await empty_trash(world.c)
+    assert column(world, files[0], "state") == "erased"
+
+
+@pytest.mark.gen_test
+async def test_an_object_that_cannot_be_looked_at_hides_no_missing_one(
+    world: World, teacher: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was sealed with a key that is gone; a store that answers for nothing is told as before."""
+    odd, lost = await kept(world, teacher), await kept(world, teacher)
+    store = world.c.stores["local"]
+    unreadable, size = column(world, odd, "key"), store.size
+    await store.delete([column(world, lost, "key")])
+
+    async def of_size(key: str) -> int:
+        if key == unreadable:
+            raise StoreUnavailable("local", "unknown_key")
+        return await size(key)
+
+    async def away(_: str) -> int:
+        raise StoreUnavailable("local", "away")
+
+    monkeypatch.setattr(store, "size", of_size)
+    await sweep_rows(world.c)
+    assert (column(world, odd, "state"), column(world, lost, "failure")) == ("ready", "BYTES_MISSING")
+    monkeypatch.setattr(store, "size", away)
+    with pytest.raises(StoreUnavailable, match="nothing of a page"):
+        await sweep_rows(world.c)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +13,7 @@ import structlog
 
 from edurise.authz import About, Principal, actor_principal
 from edurise.files import sweeping, uploads
-from edurise.files.ports import FileStore, ObjectMissing
+from edurise.files.ports import FileStore, ObjectMissing, StoreUnavailable
 
 if TYPE_CHECKING:
     from edurise.container import Container
@@ -76,22 +76,44 @@ async def _sweep_parts(c: Container, name: str, store: FileStore) -> int:
 
 
 async def sweep_rows(c: Container, name: str) -> list[UUID]:
-    """Mark the files of a store whose bytes are not there; returns their ids. Raises StoreUnavailable."""
+    """Mark the files of a store whose bytes are not there; returns their ids.
+
+    Raises StoreUnavailable where the store answers for none of a page; one object that cannot be looked at (sealed with
+    a key that is gone) keeps none of the others unseen.
+    """
     store, missing = c.stores[name], list[UUID]()
     turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def look(row: Mapping[str, Any]) -> None:
+    async def look(row: Mapping[str, Any]) -> StoreUnavailable | None:
         async with turns:
-            if await is_there(store, row["key"]):
-                return
+            try:
+                if await is_there(store, row["key"]):
+                    return None
+            except StoreUnavailable as failed:
+                LOG.exception("a file could not be looked at", file_id=str(row["id"]), store=name)
+                return failed
         who = actor_principal(row["tenant_id"])
         if await c.db.run(who, sweeping.bytes_are_gone, row["id"], name, row["key"]):
             missing.append(row["id"])
             LOG.error("the bytes of a file are gone", file_id=str(row["id"]), store=name)
+        return None
 
     async for page in pages(c, store=name):
-        await asyncio.gather(*(look(row) for row in page))
+        failures = await asyncio.gather(*(look(row) for row in page))
+        if len(page) > 1 and all(failures):
+            raise StoreUnavailable(name, "nothing of a page could be looked at")
     return missing
+
+
+async def each(
+    c: Container, page: Callable[..., Sequence[dict[str, Any]]], *more: object
+) -> AsyncIterator[dict[str, Any]]:
+    """Every row that a query finds, a page at a time, by id: what stays as it is holds up nothing behind it."""
+    after = UUID(int=0)
+    while found := await c.db.system(page, after, *more):
+        for one in found:
+            yield one
+        after = found[-1]["id"]
 
 
 async def pages(
