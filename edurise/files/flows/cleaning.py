@@ -90,7 +90,7 @@ async def sweep_rows(c: Container, name: str) -> list[UUID]:
                 if await is_there(store, row["key"]):
                     return None
             except StoreUnavailable as failed:
-                LOG.exception("a file could not be looked at", file_id=str(row["id"]), store=name)
+                LOG.warning("a file could not be looked at", file_id=str(row["id"]), store=name, reason=failed.reason)
                 return failed
         who = actor_principal(row["tenant_id"])
         if await c.db.run(who, sweeping.bytes_are_gone, row["id"], name, row["key"]):
