@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -141,20 +142,20 @@ def add_lesson(session: Session, who: Principal, module_id: UUID, data: dict[str
     return queries.lesson(session, who, lesson.id)
 
 
-def reserve_place(session: Session, course_id: UUID) -> None:
+def reserve_place(session: Session, face: Mapping[str, Any]) -> None:
     """Refuse (Conflict, COURSE_FULL) when a course with a limit has no place left; the course's row decides between
-    two who come at once.
+    two who come at once. ``face`` is the course as this transaction has read it: without a limit nothing is locked.
 
     The counter is folded every second, so the deltas not yet folded count too.
     """
-    limit = session.scalar(select(Course.max_students).where(Course.id == course_id))
-    if limit is None:
+    if face["max_students"] is None:
         return
+    course_id = face["id"]
     course = session.scalars(select(Course).where(Course.id == course_id).with_for_update()).one()
     waiting = session.scalar(
         select(func.coalesce(func.sum(CourseDelta.enrollments), 0)).where(CourseDelta.course_id == course_id)
     )
-    if course.total_enrollments + (waiting or 0) >= limit:
+    if course.max_students is not None and course.total_enrollments + (waiting or 0) >= course.max_students:
         raise Conflict("COURSE_FULL")
 
 

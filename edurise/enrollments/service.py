@@ -32,7 +32,7 @@ def enroll(session: Session, who: Principal, course_id: UUID) -> tuple[bool, dic
         memberships.join(session, who.tenant, who.person)
     else:
         entitled = price.amount_minor > 0 and queries.is_entitled(session, who.tenant, course_id, who.person)
-        _refuse(session, course_id, price, entitled=entitled)
+        _refuse(session, price, entitled=entitled)
         taken = take_place(session, who.tenant, course_id, who.person, paid=entitled)
         if taken is not None:
             return True, queries.enrollment_view(session, taken, price.face)
@@ -43,14 +43,14 @@ def enroll(session: Session, who: Principal, course_id: UUID) -> tuple[bool, dic
     return False, queries.enrollment_view(session, existing, price.face)
 
 
-def _refuse(session: Session, course_id: UUID, price: courses.Price, *, entitled: bool) -> None:
+def _refuse(session: Session, price: courses.Price, *, entitled: bool) -> None:
     if entitled:
         return
     if price.amount_minor > 0:
         raise Conflict("PAYMENT_REQUIRED")
     if not price.on_sale:
         raise Conflict("COURSE_NOT_ON_SALE")
-    catalogue.reserve_place(session, course_id)
+    catalogue.reserve_place(session, price.face)
 
 
 def entitle(session: Session, tenant_id: UUID, course_id: UUID, person_id: UUID, payment_id: UUID) -> bool:

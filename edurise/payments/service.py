@@ -59,7 +59,7 @@ def start(session: Session, who: Principal, course_id: UUID, method: str, gatewa
     if enrollments.is_enrolled(session, who.tenant, course_id, who.person):
         raise Conflict("ALREADY_ENROLLED")
     memberships.expect_room(session, who.tenant, who.person)
-    catalogue.reserve_place(session, course_id)
+    catalogue.reserve_place(session, price.face)
     now = moment(session)
     payment = Payment(
         id=uuid7(),

@@ -22,12 +22,15 @@ def join(session: Session, tenant_id: UUID, person_id: UUID, role: str = "studen
     Conflict (PLAN_LIMIT_REACHED), and Forbidden (MEMBERSHIP_SUSPENDED) for a member who was switched off and has not
     paid.
     """
-    values = {"role": role, "is_active": True, "created_at": moment(session)}
-    if insert_missing(session, Membership, id=uuid7(), tenant_id=tenant_id, person_id=person_id, **values):
-        quotas(session).use(session, tenant_id, USERS, beyond=paid)
-        return True
     member = select(Membership.is_active).where(Membership.tenant_id == tenant_id, Membership.person_id == person_id)
-    if not paid and session.scalar(member) is False:
+    is_active = session.scalar(member)  # first, for most who enroll are members already
+    if is_active is None:
+        values = {"role": role, "is_active": True, "created_at": moment(session)}
+        if insert_missing(session, Membership, id=uuid7(), tenant_id=tenant_id, person_id=person_id, **values):
+            quotas(session).use(session, tenant_id, USERS, beyond=paid)
+            return True
+        is_active = session.scalar(member)  # somebody was faster
+    if not paid and is_active is False:
         raise Forbidden("MEMBERSHIP_SUSPENDED")
     return False
 
