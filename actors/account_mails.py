@@ -26,9 +26,9 @@ from edurise.identity.events import (
     SecondFactorDisabled,
     SecondFactorEnrolled,
 )
+from edurise.identity.federation import PURPOSE as LINK_IDENTITY
 from edurise.identity.flows.addresses import SEALED_FOR as ADDRESS
 from edurise.identity.flows.passwords import SEALED_FOR as RESET
-from edurise.identity.identities import PURPOSE as LINK_IDENTITY
 from edurise.tenants import queries as tenants
 
 

@@ -8,7 +8,7 @@ import structlog
 
 from actors.schedule import job
 from edurise.container import Container
-from edurise.identity import identities, keys, mailed, sessions, sign_ins
+from edurise.identity import federation, keys, mailed, sessions, sign_ins
 
 LOG = structlog.get_logger("jobs")
 
@@ -38,4 +38,4 @@ async def retire_signing_keys(c: Container) -> None:
 async def forget_unfinished_sign_ins(c: Container) -> None:
     """Ways to a provider that lead nowhere any more, and accounts elsewhere that nobody confirmed."""
     await c.db.system(sign_ins.forget_expired)
-    await c.db.system(identities.forget_unlinked)
+    await c.db.system(federation.forget_unlinked)

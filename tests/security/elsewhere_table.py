@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from edurise.identity import mailed
-from edurise.identity.identities import LINK_FOR, PURPOSE
+from edurise.identity.federation import LINK_FOR, PURPOSE
 from edurise.identity.permissions import Providers
 from edurise.identity.proofs import ExternalIdentity
 from edurise.identity.providers import Installation, create

@@ -18,7 +18,7 @@ from tornado.websocket import websocket_connect
 from actors.identity import forget_unfinished_sign_ins
 from edurise.authz import ANY_PERSON, Grade, Principal, permission
 from edurise.errors import Forbidden
-from edurise.identity.identities import PURPOSE
+from edurise.identity.federation import PURPOSE
 from edurise.identity.liveness import admitted
 from edurise.identity.models import Credential, Person
 from edurise.identity.proofs import ExternalIdentity, MailedLink, RecoveryCode, SecondFactor

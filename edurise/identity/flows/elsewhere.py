@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from edurise.authz import Principal
-from edurise.identity import elsewhere, identities, providers
+from edurise.identity import federation, providers, social
 from edurise.identity.flows.sessions import Device, let_in
 from edurise.identity.ports import Vouched
 from edurise.identity.sessions import Way
@@ -26,16 +26,16 @@ async def with_google(
     vouched: Vouched = await c.google.who_is(access_token)
     who = Principal(ip=device.ip, user_agent=device.user_agent)
     args = (who, vouched, wanted or MAIN, language, c.lifetimes)
-    person_id: UUID = await c.db.system(elsewhere.let_in, *args)
+    person_id: UUID = await c.db.system(social.let_in, *args)
     await c.announcer.ring("revocations")
     entered = await let_in(c, person_id, wanted, device, Way("google"), otp)
     return entered | {"tokens": {"access": entered["access"], "refresh": entered["refresh"]}}
 
 
 async def confirm(c: Container, who: Principal, token: str) -> None:
-    """Join the account elsewhere that a mailed link is about. Raises what ``identities.confirm`` raises."""
-    link_id = c.mail_links.read(identities.PURPOSE, token)
-    await c.db.system(identities.confirm, who, link_id, c.lifetimes)
+    """Join the account elsewhere that a mailed link is about. Raises what ``federation.confirm`` raises."""
+    link_id = c.mail_links.read(federation.PURPOSE, token)
+    await c.db.system(federation.confirm, who, link_id, c.lifetimes)
     await c.announcer.ring("revocations")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from edurise.authz import Principal
 from edurise.errors import DomainError, Invalid
-from edurise.identity import identities, sign_ins
+from edurise.identity import federation, sign_ins
 from edurise.identity.flows.sessions import Device, let_in
 from edurise.identity.ports import Departure, Relying, Return, Vouched
 from edurise.identity.sessions import Way
@@ -82,7 +82,7 @@ async def _answered(
 
 def _settle(session: Session, who: Principal, claimed: Claimed, vouched: Vouched, language: str, code: str) -> bool:
     """Whether the way led to somebody, who is let in for ``code``; else they are asked by mail."""
-    person_id = identities.by_provider(session, who, claimed.tenant_id, vouched, language)
+    person_id = federation.by_provider(session, who, claimed.tenant_id, vouched, language)
     if person_id is None:
         return False
     sign_ins.answer(session, claimed.id, person_id, code)

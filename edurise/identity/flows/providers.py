@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from edurise.authz import Principal
-from edurise.identity import identities, providers
+from edurise.identity import federation, providers
 from edurise.identity.providers import Distrusted, Installation, subject
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def remove(c: Container, who: Principal, provider_id: UUID) -> None:
 
 
 async def _end(c: Container, distrusted: Distrusted) -> None:
-    await c.db.system(identities.end_sessions, distrusted.tenant_id, distrusted.issuer, c.lifetimes)
+    await c.db.system(federation.end_sessions, distrusted.tenant_id, distrusted.issuer, c.lifetimes)
     await c.announcer.ring("revocations")
 
 

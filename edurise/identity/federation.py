@@ -1,8 +1,9 @@
-"""People's accounts elsewhere: who is let in by one, and what it takes to join one to a person. System role only.
+"""Signing in by an organization's identity provider: who is let in, and what it takes to join an account there to a
+person. System role only.
 
-An organization's provider is chosen by its administrator, so it opens nothing but that organization, and joins itself
-to nobody who has another way in or another place to be: they are asked by mail.
-``elsewhere`` is for whom the platform itself trusts.
+Such a provider is chosen by the organization's administrator, so it opens nothing but that organization, and joins
+itself to nobody who has another way in or another place to be: they are asked by mail. ``social`` is for whom the
+platform itself trusts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from edurise import audit, outbox
 from edurise.authz import Principal, Standing
 from edurise.db import moment
 from edurise.errors import Forbidden, Invalid
-from edurise.identity import external, mailed
+from edurise.identity import external_identities as external
+from edurise.identity import mailed
 from edurise.identity.events import IdentityLinkAsked
 from edurise.identity.models import Credential, LoginSession, Person
 from edurise.identity.ports import Vouched

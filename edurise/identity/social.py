@@ -1,4 +1,4 @@
-"""Whom an account lets in that the platform itself trusts: Google's. System role.
+"""Signing in by an account that the platform itself trusts: Google's. System role.
 
 An account is linked only on an address that whoever vouches for it has verified. Where the address here was never
 shown to be its person's, somebody may have registered it before them and kept the password: linking takes that away,
@@ -15,7 +15,8 @@ from edurise import audit
 from edurise.authz import Principal
 from edurise.db import moment
 from edurise.errors import Forbidden, Invalid
-from edurise.identity import external, service
+from edurise.identity import external_identities as external
+from edurise.identity import service
 from edurise.identity.models import Person
 from edurise.identity.ports import Vouched
 from edurise.identity.sessions import Lifetimes
