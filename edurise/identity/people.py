@@ -219,14 +219,15 @@ def expect(session: Session, person_id: UUID) -> None:
 
 def tenant_meant(session: Session, who: Principal, named: UUID) -> UUID | None:
     """In which organization a platform administrator acts on somebody: the acting one if they belong to it, else that
-    of their oldest membership (system role). ``named`` may be a teacher application, which is of one organization."""
+    of their oldest membership (system role); that they looked is audited. ``named`` may be a teacher application, which
+    is of one organization."""
     applied = select(TeacherApplication.tenant_id).where(TeacherApplication.id == named)
-    found: UUID | None = session.scalar(applied)
+    nearest = case((_M.tenant_id == who.tenant, 0), else_=1)
+    oldest = select(_M.tenant_id).where(_M.person_id == named).order_by(nearest, _M.created_at, _M.id).limit(1)
+    found: UUID | None = session.scalar(applied) or session.scalar(oldest)
     if found is not None:
-        return found
-    nearest = case((_M.tenant_id == who.wanted, 0), else_=1)
-    query = select(_M.tenant_id).where(_M.person_id == named)
-    return session.scalar(query.order_by(nearest, _M.created_at, _M.id).limit(1))
+        audit.write(session, who, "person.looked_up", "person", named, organization=found)
+    return found
 
 
 def _each(session: Session, ids: Sequence[UUID], act: Callable[[UUID], object]) -> dict[str, Any]:

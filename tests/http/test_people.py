@@ -10,8 +10,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from edurise.audit import AuditEntry
 from edurise.authz import ANY_PERSON, Principal
 from edurise.errors import Conflict
 from edurise.identity.models import Person
@@ -214,6 +216,20 @@ async def test_everybody_is_shown_to_the_platform_alone(world: World) -> None:
     listed = (await world.of(world.person(platform=True)).get(f"{USERS}/all_with_roles/")).data
     (found,) = [one for one in listed["results"] if one["id"] == str(student.id)]
     assert (found["profiles_count"], found["organization"]["id"]) == (2, str(tenant_id))
+
+
+@pytest.mark.gen_test
+async def test_what_a_platform_administrator_looks_up_is_audited(world: World) -> None:
+    tenant_id, administrator, student = school(world)
+    platform = world.person(platform=True)
+    assert (await administrator.get(f"{USERS}/{student.id}/")).status == 200
+    assert (await world.of(platform).get(f"{USERS}/{student.id}/")).data["organization"]["id"] == str(tenant_id)
+    assert (await world.of(platform).get(f"{USERS}/{uuid4()}/")).status == 404
+    query = select(AuditEntry.person_id, AuditEntry.details).where(AuditEntry.object_id == student.id)
+    looked = world.c.db.system_sync(
+        lambda session: session.execute(query.where(AuditEntry.action == "person.looked_up")).all()
+    )
+    assert [tuple(row) for row in looked] == [(platform.id, {"organization": str(tenant_id)})]
 
 
 # -- oneself -----------------------------------------------------------------------------------------------------------

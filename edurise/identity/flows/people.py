@@ -67,7 +67,7 @@ async def _at(c: Container, who: Principal, named: UUID) -> Principal:
     admitted: Principal = await c.db.run(who, liveness.admitted)
     if not admitted.stands(Grade.PLATFORM):
         return who
-    tenant_id: UUID | None = await c.db.system(people.tenant_meant, replace(who, wanted=admitted.tenant), named)
+    tenant_id: UUID | None = await c.db.system(people.tenant_meant, admitted, named)
     if tenant_id is None:
         raise NotFound
     return replace(who, wanted=tenant_id, strict=False, otherwise=None)
