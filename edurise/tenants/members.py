@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, exists, or_, select, text, update
+from sqlalchemy.orm import Session, aliased
 
 from edurise import audit
 from edurise.authz import Principal
@@ -82,11 +82,21 @@ def remove(session: Session, who: Principal, person_id: UUID) -> None:
 
 
 def _locked(session: Session, tenant_id: UUID, person_id: UUID) -> Membership:
-    query = select(Membership).where(Membership.tenant_id == tenant_id, Membership.person_id == person_id)
-    found = session.scalars(query.with_for_update()).one_or_none()
-    if found is None:
-        raise NotFound
-    return found
+    """A membership; an administrator's together with those of all the others, in one order: two who take each other's
+    away wait, and do not deadlock."""
+    target = aliased(Membership)
+    is_administrator = exists().where(
+        target.tenant_id == tenant_id, target.person_id == person_id, target.role == "admin"
+    )
+    query = select(Membership).where(
+        Membership.tenant_id == tenant_id,
+        or_(Membership.person_id == person_id, and_(Membership.role == "admin", is_administrator)),
+    )
+    found = session.scalars(query.order_by(Membership.person_id).with_for_update(of=Membership)).all()
+    for one in found:
+        if one.person_id == person_id:
+            return one
+    raise NotFound
 
 
 def _keep_an_administrator(session: Session, leaving: Membership) -> None:

@@ -53,7 +53,9 @@ def change(session: Session, who: Principal, tenant_id: UUID, data: Mapping[str,
 
     Raises NotFound, Conflict (SUBDOMAIN_TAKEN, MAIN_STAYS, CURRENCY_STAYS), Invalid for a reserved subdomain.
     """
-    changed = session.scalars(select(Organization).where(Organization.id == tenant_id).with_for_update()).one_or_none()
+    # FOR NO KEY UPDATE: whoever makes a first course holds the counter that is asked for below, and refers to this row.
+    query = select(Organization).where(Organization.id == tenant_id).with_for_update(key_share=True)
+    changed = session.scalars(query).one_or_none()
     if changed is None:
         raise NotFound("ORGANIZATION_NOT_FOUND")
     if tenant_id == queries.MAIN and (data.get("is_active") is False or "subdomain" in data):
